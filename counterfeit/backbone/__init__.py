@@ -1,0 +1,17 @@
+"""The frozen network that every stage looks through, and distances in its feature space."""
+
+from counterfeit.backbone.coreset import greedy_coreset, nearest_distances
+from counterfeit.backbone.embedder import Embedder, Embeddings
+from counterfeit.backbone.genuine import GenuineBank, cross_fitting_folds
+from counterfeit.backbone.network import Backbone, load_backbone
+
+__all__ = [
+    "Backbone",
+    "Embedder",
+    "Embeddings",
+    "GenuineBank",
+    "cross_fitting_folds",
+    "greedy_coreset",
+    "load_backbone",
+    "nearest_distances",
+]

@@ -1,0 +1,169 @@
+"""The layer that weighs the parts: learned on cross-fitted scores, calibrated on validation."""
+
+import re
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, ndtr, ndtri
+from scipy.stats import rankdata
+from torch import Tensor, nn
+
+from counterfeit.errors import UserError
+
+
+class Combination(nn.Module):
+    """A weighted sum of standardised parts, scaled and shifted to a calibrated logit.
+
+    All is kept in buffers: centre and scale of each part on genuine images, weights, slope and offset of the
+    calibration (temperature scaling with an offset, Guo et al. 2017, Platt 1999), and the threshold.
+    """
+
+    centre: Tensor
+    scale: Tensor
+    weight: Tensor
+    slope: Tensor
+    offset: Tensor
+    threshold: Tensor
+
+    def __init__(self, parts: int) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(parts))
+        self.register_buffer("scale", torch.ones(parts))
+        self.register_buffer("weight", torch.full((parts,), 1.0 / parts))
+        self.register_buffer("slope", torch.ones(()))
+        self.register_buffer("offset", torch.zeros(()))
+        self.register_buffer("threshold", torch.full((), 0.5))
+
+    def raw(self, parts: Tensor) -> Tensor:
+        """The uncalibrated score ``(N,)`` of parts ``(N, P)``."""
+        return ((parts - self.centre) / self.scale) @ self.weight
+
+    def forward(self, parts: Tensor) -> Tensor:
+        """Calibrated logits ``(N,)`` of parts ``(N, P)``."""
+        return self.raw(parts) * self.slope + self.offset
+
+    def standardise_to(self, genuine: NDArray[np.float64]) -> None:
+        """Median and interquartile range of the parts ``(N, P)`` of genuine images."""
+        low, middle, high = np.percentile(genuine, [25, 50, 75], axis=0)
+        self.centre.copy_(torch.from_numpy(middle))
+        self.scale.copy_(torch.from_numpy(np.maximum(high - low, 1e-6)))
+
+    def fit(self, parts: NDArray[np.float64], label: NDArray[np.int64], columns: list[int]) -> None:
+        """Learn the weights from cross-fitted parts of the training images.
+
+        Args:
+            parts: ``(N, P)``, each image scored by heads and genuine patches of other folds.
+            label: ``(N,)``.
+            columns: the parts to weigh; the others get nothing.
+        """
+        self.standardise_to(parts[label == 0])
+        self.weight.zero_()
+        self.weight[columns] = torch.from_numpy(view_weights(parts[:, columns], label)).float()
+
+    def use_equally(self, genuine: NDArray[np.float64], columns: list[int]) -> None:
+        """Weigh some parts alike, knowing genuine images ``(N, P)`` only."""
+        self.standardise_to(genuine)
+        self.weight.zero_()
+        self.weight[columns] = 1 / len(columns)
+
+    def calibrate(self, parts: Tensor, label: NDArray[np.int64], rule: str) -> None:
+        """Fit slope and offset on validation so that the logit is that of a probability; choose the threshold.
+
+        Args:
+            parts: ``(N, P)`` of validation images, in which counterfeits are as frequent as probabilities shall assume.
+            label: ``(N,)``.
+            rule: as in :func:`operating_threshold`.
+
+        Raises:
+            UserError: validation has one class only.
+        """
+        if len(np.unique(label)) < 2:
+            raise UserError("validation has one class only, on which nothing can be calibrated: add images to it")
+        raw = self.raw(parts).numpy().astype(np.float64)
+        scale, middle = max(float(raw.std()), 1e-6), float(raw.mean())
+
+        def loss(x: NDArray[np.float64]) -> float:
+            logit = np.exp(x[0]) * (raw - middle) / scale + x[1]
+            # A weak pull of the slope to 1 keeps it finite where validation is separated perfectly.
+            return float((np.logaddexp(0, logit) - label * logit).mean() + 0.01 * x[0] ** 2)
+
+        log_slope, shift = minimize(loss, np.zeros(2), method="BFGS").x
+        slope = float(np.exp(log_slope)) / scale
+        self.slope.fill_(slope)
+        self.offset.fill_(float(shift) - slope * middle)
+        self.threshold.fill_(operating_threshold(label, expit(self(parts).numpy().astype(np.float64)), rule))
+
+
+def operating_threshold(label: NDArray[np.int64], probability: NDArray[np.float64], rule: str) -> float:
+    """The lowest threshold with a false positive rate of at most x, or the highest with a recall of at least x.
+
+    An image is called counterfeit when its probability is at or above the threshold.
+
+    Args:
+        label: ``(N,)``.
+        probability: ``(N,)``.
+        rule: ``fpr<=x`` or ``recall>=x`` with x in [0, 1].
+
+    Raises:
+        UserError: the rule is neither.
+    """
+    found = re.fullmatch(r"(fpr<=|recall>=)(0?\.\d+|[01](?:\.0*)?)", rule.replace(" ", ""))
+    if not found:
+        raise UserError(f"operating point {rule!r} is not understood: write fpr<=0.05 or recall>=0.9")
+    x = float(found[2])
+    if found[1] == "fpr<=":
+        genuine = np.sort(probability[label == 0])[::-1]
+        allowed = int(np.floor(x * len(genuine) + 1e-9))
+        return float(np.nextafter(genuine[allowed], 2.0)) if allowed < len(genuine) else 0.0
+    counterfeit = np.sort(probability[label == 1])[::-1]
+    return float(counterfeit[max(int(np.ceil(x * len(counterfeit) - 1e-9)), 1) - 1])
+
+
+def view_weights(parts: NDArray[np.float64], label: NDArray[np.int64], spread: float = 0.3) -> NDArray[np.float64]:
+    """Weights of views from cross-fitted scores, shrunk towards each other as far as few counterfeits demand.
+
+    A view's weight is its sensitivity index d' (the normal deviate of its AUROC, times the root of 2), which is what
+    linear discriminant analysis gives to independent views. With few counterfeits an index is known badly (Hanley and
+    McNeil 1982 give the AUROC's standard error), so each is pulled to their common mean by empirical Bayes, and a view
+    that is not better than chance by its standard error loses weight besides.
+
+    Args:
+        parts: ``(N, V)``.
+        label: ``(N,)``.
+        spread: standard deviation assumed of the views' true indices about their mean.
+
+    Returns:
+        ``(V,)``, not negative, with sum 1; equal where no view is better than chance.
+    """
+    counterfeit = label == 1
+    positive, negative = int(counterfeit.sum()), int((~counterfeit).sum())
+    ranks = rankdata(parts, axis=0)
+    area = (ranks[counterfeit].sum(0) - positive * (positive + 1) / 2) / (positive * negative)
+    area = np.clip(area, 0.02, 0.98)
+    error = auroc_error(area, positive, negative)
+    index = np.sqrt(2) * ndtri(area)
+    # Error of the index by the delta method: the slope of the normal deviate is one over the normal density.
+    variance = (np.sqrt(2) * error * np.sqrt(2 * np.pi) * np.exp(ndtri(area) ** 2 / 2)) ** 2
+    precision = 1 / (variance + spread**2)
+    mean = (index * precision).sum() / precision.sum()
+    shrunk = mean + (index - mean) * spread**2 * precision
+    weight = np.maximum(shrunk, 0) * ndtr((area - 0.55) / error)
+    total = weight.sum()
+    shared: NDArray[np.float64] = weight / total if total else np.full(len(weight), 1 / len(weight))
+    return shared
+
+
+def auroc_error(area: NDArray[np.float64], positive: int, negative: int) -> NDArray[np.float64]:
+    """Standard error of an AUROC (Hanley and McNeil 1982).
+
+    Args:
+        area: AUROCs.
+        positive: number of counterfeits.
+        negative: number of genuine images.
+    """
+    first, second = area / (2 - area), 2 * area**2 / (1 + area)
+    spread = area * (1 - area) + (positive - 1) * (first - area**2) + (negative - 1) * (second - area**2)
+    error: NDArray[np.float64] = np.sqrt(spread / (positive * negative))
+    return error

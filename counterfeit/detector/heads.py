@@ -1,0 +1,78 @@
+"""The learned heads, each as many times as there are cross-fitting folds, trained side by side."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ImageHeads(nn.Module):
+    """A linear layer on standardised pooled features for every fold.
+
+    Args:
+        features: length of the pooled features.
+        folds: number of heads.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, features: int, folds: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
+        self.weight = nn.Parameter(torch.zeros(features, folds))
+        self.bias = nn.Parameter(torch.zeros(folds))
+
+    def standardise_to(self, pooled: Tensor) -> None:
+        """Take mean and deviation from real training images ``(N, D)``."""
+        self.mean.copy_(pooled.mean(0))
+        self.std.copy_(floored(pooled.std(0)))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Logits ``(N, folds)`` of pooled features ``(N, D)``."""
+        return ((pooled - self.mean) / self.std) @ self.weight + self.bias
+
+
+class PatchHeads(nn.Module):
+    """A perceptron with one hidden layer on standardised patches for every fold.
+
+    Args:
+        features: length of a patch feature.
+        hidden: units of the hidden layer.
+        folds: number of heads.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, features: int, hidden: int, folds: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
+        self.first = nn.Linear(features, hidden * folds)
+        self.second = nn.Parameter(torch.randn(folds, hidden) / hidden**0.5)
+        self.bias = nn.Parameter(torch.zeros(folds))
+
+    def standardise_to(self, patches: Tensor) -> None:
+        """Take mean and deviation from genuine training patches ``(N, C)``."""
+        self.mean.copy_(patches.mean(0))
+        self.std.copy_(floored(patches.std(0)))
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Logits ``(..., folds)`` of patches ``(..., C)``."""
+        hidden = torch.relu(self.first((patches - self.mean) / self.std))
+        hidden = hidden.view(*patches.shape[:-1], *self.second.shape)
+        return (hidden * self.second).sum(-1) + self.bias
+
+
+def floored(deviation: Tensor) -> Tensor:
+    """Deviations ``(D,)`` no smaller than a twentieth of their median.
+
+    A channel that is silent in training would otherwise speak millions of times too loud where it is not.
+    """
+    return deviation.clamp_min(max(0.05 * deviation.median().item(), 1e-6))
+
+
+def top_mean(values: Tensor, share: float = 0.02) -> Tensor:
+    """Mean of the highest share of the patches, at least one: ``(N, P, ...)`` to ``(N, ...)``."""
+    count = max(1, round(share * values.shape[1]))
+    return values.topk(count, dim=1).values.mean(1)

@@ -1,0 +1,143 @@
+"""The detector as a LightningModule: raw images in, calibrated logits out."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from counterfeit.backbone import GenuineBank, load_backbone
+from counterfeit.detector.combination import Combination
+from counterfeit.detector.heads import ImageHeads, PatchHeads, top_mean
+
+PARTS = ("image", "distance_max", "distance_top", "distance_mean", "patch")
+IMAGE_LR = 0.3  # of the peak learning rate: 1632 strongly correlated inputs move a logit fast
+DISTANCE = 2
+VIEWS = [0, DISTANCE, 4]  # the columns of PARTS that are combined; the others are reported beside them
+
+
+class Detector(pl.LightningModule):
+    """Three views of one frozen backbone pass, combined by a calibrated layer.
+
+    The *image heads* see pooled features, the *genuine bank* measures patch distances, the *patch heads* see where.
+    Every head exists once for each cross-fitting fold and never learns from that fold, so that the combination can be
+    learned from honest scores of the training images; on other images the heads are averaged.
+
+    Args:
+        backbone: timm name of a convolutional network.
+        size: side of the square working size in pixels, a multiple of 32.
+        folds: cross-fitting folds.
+        bank: genuine patches kept for the distance.
+        hidden: units of the patch heads' hidden layer.
+        lr: peak learning rate of Adam.
+        image_penalty: strength of the squared penalty on the image heads' weights.
+        patch_penalty: weight decay of the patch heads.
+        unfreeze: last stages of the backbone to fine-tune for the image heads, 0 for none.
+    """
+
+    def __init__(
+        self,
+        backbone: str = "tf_efficientnet_lite0",
+        size: int = 128,
+        folds: int = 5,
+        bank: int = 1024,
+        hidden: int = 64,
+        lr: float = 3e-3,
+        image_penalty: float = 0.7,
+        patch_penalty: float = 1e-3,
+        unfreeze: int = 0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.size, self.folds, self.lr = size, folds, lr
+        self.image_penalty, self.patch_penalty = image_penalty, patch_penalty
+        self.backbone = load_backbone(backbone)
+        self.image_heads = ImageHeads(self.backbone.pooled_features, folds)
+        self.patch_heads = PatchHeads(self.backbone.patch_features, hidden, folds)
+        self.bank = GenuineBank(self.backbone.patch_features, bank, folds)
+        self.combination = Combination(len(PARTS))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of counterfeit.
+
+        Args:
+            images: ``(N, 3, H, W)`` uint8, or float in [0, 1]; any size.
+
+        Returns:
+            ``(N,)`` calibrated logits.
+        """
+        logits: Tensor = self.combination(self.parts(*self.backbone(self.prepare(images))))
+        return logits
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Images as the backbone takes them: float ``(N, 3, size, size)``, resized with antialiasing."""
+        if images.dtype == torch.uint8:
+            images = images.float() / 255
+        if images.shape[-2:] != (self.size, self.size):
+            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
+        return images
+
+    def parts(self, pooled: Tensor, patches: Tensor, fold: Tensor | None = None) -> Tensor:
+        """The parts' scores of embedded images.
+
+        Args:
+            pooled: ``(N, D)``.
+            patches: ``(N, G, G, C)``.
+            fold: ``(N,)`` cross-fitting fold of training images; ``None`` for images that no head learned from.
+
+        Returns:
+            ``(N, 5)`` in the order of ``PARTS``.
+        """
+        image = self.image_heads(pooled)
+        patch = top_mean(self.patch_heads(patches.float()).flatten(1, 2))
+        if fold is None:
+            image, patch = image.mean(1), patch.mean(1)
+        else:
+            image, patch = (x.gather(1, fold[:, None])[:, 0] for x in (image, patch))
+        distance = self.bank.distances(patches, fold).flatten(1)
+        return torch.stack([image, distance.amax(1), top_mean(distance), distance.mean(1), patch], dim=1)
+
+    def patch_map(self, images: Tensor) -> Tensor:
+        """Where images ``(N, 3, H, W)`` look counterfeit: logits of the patch heads, ``(N, size / 8, size / 8)``."""
+        _, patches = self.backbone(self.prepare(images))
+        logits: Tensor = self.patch_heads(patches).mean(-1)
+        return logits
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Sum of the image heads' loss, the patch heads' loss on known masks and on bags."""
+        image = member_loss(self.image_heads(batch["pooled"]), batch["label"], batch["member"])
+        penalty = 0.5 * self.image_penalty * self.image_heads.weight.square().sum(0).mean()
+        patch = member_loss(self.patch_heads(batch["patch"]), batch["patch_label"], batch["patch_member"])
+        bags = self.patch_heads(batch["bag"])
+        bag = member_loss(top_mean(bags) if len(bags) else bags[:, 0], batch["bag_label"], batch["bag_member"])
+        losses = {"loss_image": image, "loss_patch": patch, "loss_bag": bag}
+        self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(batch["label"]))
+        return image + penalty + patch + bag
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401
+        """Adam with a one-cycle learning rate over the whole budget."""
+        heads = [
+            {"params": self.image_heads.parameters(), "weight_decay": 0.0, "lr": self.lr * IMAGE_LR},
+            {"params": self.patch_heads.parameters(), "weight_decay": self.patch_penalty},
+        ]
+        optimizer = torch.optim.AdamW(heads, lr=self.lr)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, [self.lr * IMAGE_LR, self.lr], total_steps=max(steps, 2)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def member_loss(logits: Tensor, label: Tensor, member: Tensor) -> Tensor:
+    """Mean binary cross-entropy over the images that a head may learn from.
+
+    Args:
+        logits: ``(N, K)``.
+        label: ``(N,)`` in {0, 1}.
+        member: ``(N, K)`` in {0, 1}.
+    """
+    if not len(label):
+        return logits.sum()
+    loss = F.binary_cross_entropy_with_logits(logits, label[:, None].expand_as(logits), reduction="none")
+    return (loss * member).sum() / member.sum().clamp_min(1)

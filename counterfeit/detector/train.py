@@ -1,0 +1,63 @@
+"""Train a detector on one arm's training set: bank, heads, combination."""
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from counterfeit.backbone import Embeddings
+from counterfeit.detector.batches import HeadBatches, TrainingSet
+from counterfeit.detector.module import DISTANCE, VIEWS, Detector
+
+STEPS_PER_EPOCH = 50
+
+
+def train_detector(
+    detector: Detector, trainer: pl.Trainer, training: TrainingSet, seed: int, one_class: bool = False
+) -> None:
+    """Fit bank, heads and combination; the calibration is left to :meth:`Combination.calibrate`.
+
+    Args:
+        detector: freshly made.
+        trainer: freshly made; its epochs have 50 steps each, whatever the arm.
+        training: images of the arm.
+        seed: source of all randomness.
+        one_class: use the genuine distance alone, as if no counterfeit had been seen.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    genuine = training.real & (training.label == 0)
+    patches = torch.from_numpy(training.embeddings.patches[genuine])
+    detector.bank.fit(patches, torch.from_numpy(training.folds[genuine, 0]), generator)
+    detector.image_heads.standardise_to(torch.from_numpy(training.embeddings.pooled[training.real]))
+    detector.patch_heads.standardise_to(patches[:512].float().flatten(0, 2))
+    batches = HeadBatches(training, detector.folds, STEPS_PER_EPOCH, images=256, patches=1536, bags=8, seed=seed)
+    if not one_class:
+        trainer.fit(detector, DataLoader(batches, batch_size=None))
+    real = np.flatnonzero(training.real)
+    parts = score_parts(detector, training.embeddings, training.folds[:, 0], real).double().numpy()
+    if one_class:
+        detector.combination.use_equally(parts[training.label[real] == 0], [DISTANCE])
+    else:
+        detector.combination.fit(parts, training.label[real], VIEWS)
+
+
+def score_parts(
+    detector: Detector,
+    embeddings: Embeddings,
+    fold: NDArray[np.int64] | None = None,
+    rows: NDArray[np.intp] | None = None,
+    chunk: int = 256,
+) -> Tensor:
+    """Parts ``(N, 5)`` of embedded images, those of ``rows`` if given; ``fold`` as in :meth:`Detector.parts`."""
+    rows = np.arange(len(embeddings)) if rows is None else rows
+    device = detector.device
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), chunk):
+            part = rows[start : start + chunk]
+            folds = None if fold is None else torch.from_numpy(fold[part]).to(device)
+            pooled, patches = (torch.from_numpy(x[part]).to(device) for x in (embeddings.pooled, embeddings.patches))
+            parts.append(detector.parts(pooled, patches, folds).cpu())
+    return torch.cat(parts)

@@ -1,0 +1,188 @@
+"""What `compare` found: the result as data, as `comparison.json` and in words.
+
+`comparison.json` is `Comparison.to_json()`. Its keys, rates as fractions in [0, 1] and an undefined number as null:
+
+- `verdict` (HELPS, NO EVIDENCE or HURTS), `rule` (how it was reached), `notes` (what to keep in mind, sentences);
+- `baseline`, `baseline_dose`, `product`, `product_dose`: the two arms that the verdict is about;
+- `resamples`, `seed`: of the bootstrap, which is a function of them;
+- `worst`: `n_seeds`, `n_groups`, and the smallest `n_genuine` and `n_counterfeit` of any seed's test images;
+- `tests`: per seed `seed`, `n_genuine`, `n_counterfeit`;
+- `arms`: per arm and dose `arm`, `dose`, `n_seeds`, and `levels`: metric to `estimate`, `low`, `high`;
+- `pairs`: per pair `arm`, `dose`, `against`, `against_dose`, `n_seeds`, `delong_se` (of the AUROC difference, mean over
+  seeds), and `differences`: metric to `estimate` (arm minus against), `low`, `high`, `p`, `p_holm` (null for Brier),
+  `standard_error`, `detectable` (the smallest difference found in four of five experiments like this one).
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from counterfeit.evaluation.metrics import Metric
+
+Verdict = Literal["HELPS", "NO EVIDENCE", "HURTS"]
+METRIC_NAMES: Mapping[Metric, str] = {
+    "auroc": "AUROC",
+    "average_precision": "average precision",
+    "recall_at_1pct_fpr": "recall at 1 % FPR",
+    "recall_at_5pct_fpr": "recall at 5 % FPR",
+    "brier": "Brier score",
+}
+
+
+@dataclass(frozen=True)
+class Level:
+    """Mean of a metric over seeds, with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean paired difference of a metric over seeds; the keys are explained at the top of this file."""
+
+    estimate: float
+    low: float
+    high: float
+    p: float
+    p_holm: float | None
+    standard_error: float
+    detectable: float
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm at one dose."""
+
+    arm: str
+    dose: float
+    n_seeds: int
+    levels: dict[Metric, Level]
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """One arm minus another on the same test images."""
+
+    arm: str
+    dose: float
+    against: str
+    against_dose: float
+    n_seeds: int
+    delong_se: float
+    differences: dict[Metric, Difference]
+
+
+@dataclass(frozen=True)
+class SeedCounts:
+    """Test images of one seed."""
+
+    seed: int
+    n_genuine: int
+    n_counterfeit: int
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The smallest numbers that any figure rests on."""
+
+    n_seeds: int
+    n_groups: int
+    n_genuine: int
+    n_counterfeit: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All arms of an experiment, their differences, and the verdict on the product."""
+
+    verdict: Verdict
+    rule: str
+    baseline: str
+    baseline_dose: float
+    product: str
+    product_dose: float
+    resamples: int
+    seed: int
+    worst: Worst
+    tests: tuple[SeedCounts, ...]
+    arms: tuple[ArmResult, ...]
+    pairs: tuple[PairResult, ...]
+    notes: tuple[str, ...]
+
+    def pair(self) -> PairResult:
+        """Return the product against the baseline: what the verdict is about."""
+        wanted = (self.product, self.product_dose, self.baseline, self.baseline_dose)
+        return next(p for p in self.pairs if (p.arm, p.dose, p.against, p.against_dose) == wanted)
+
+    def to_json(self) -> str:
+        """Return the text of `comparison.json`."""
+        return json.dumps(_without_nan(asdict(self)), indent=2, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Comparison":
+        """Read what `to_json` wrote; keys added by others (`dose_reason`) are passed over."""
+        data = json.loads(text)
+        own = {name: data[name] for name in cls.__dataclass_fields__}
+        own["worst"] = Worst(**data["worst"])
+        own["tests"] = tuple(SeedCounts(**entry) for entry in data["tests"])
+        own["arms"] = tuple(_arm_from(entry) for entry in data["arms"])
+        own["pairs"] = tuple(_pair_from(entry) for entry in data["pairs"])
+        own["notes"] = tuple(data["notes"])
+        return cls(**own)
+
+
+def headline(comparison: Comparison) -> list[str]:
+    """Return the last lines that a run prints: the verdict, the difference with its interval, what to keep in mind."""
+    pair, worst = comparison.pair(), comparison.worst
+    recall, area = pair.differences["recall_at_5pct_fpr"], pair.differences["auroc"]
+    lines = [
+        f"verdict: {comparison.verdict}",
+        f"{comparison.product} over {comparison.baseline}: recall at 5 % FPR {points(recall)}, AUROC {points(area)}; "
+        f"{worst.n_seeds} {'seed' if worst.n_seeds == 1 else 'seeds'}, {image_count(comparison.tests)} test images",
+    ]
+    if comparison.verdict == "NO EVIDENCE" and recall.detectable > 0:
+        lines.append(
+            f"an experiment of this size finds a difference of {100 * recall.detectable:.1f} pp in recall at 5 % FPR, "
+            f"or {100 * area.detectable:.1f} pp in AUROC, four times in five; smaller ones can stay unseen"
+        )
+    return lines + [f"note: {note}" for note in comparison.notes]
+
+
+def points(difference: Difference) -> str:
+    """Format a difference in percentage points with its interval: `+7.1 pp [+2.0, +12.3]`."""
+    if math.isnan(difference.estimate):
+        return "not defined"
+    return f"{100 * difference.estimate:+.1f} pp [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+
+
+def image_count(tests: tuple[SeedCounts, ...]) -> str:
+    """Format the number of test images of a seed, as one number or a range: `471` or `468 to 473`."""
+    sizes = {test.n_genuine + test.n_counterfeit for test in tests}
+    return str(*sizes) if len(sizes) == 1 else f"{min(sizes)} to {max(sizes)}"
+
+
+def _arm_from(entry: dict[str, Any]) -> ArmResult:
+    levels = {name: Level(**_with_nan(level)) for name, level in entry["levels"].items()}
+    return ArmResult(**{**entry, "levels": levels})
+
+
+def _pair_from(entry: dict[str, Any]) -> PairResult:
+    differences = {name: Difference(**_with_nan(d, keep="p_holm")) for name, d in entry["differences"].items()}
+    return PairResult(**{**_with_nan(entry), "differences": differences})
+
+
+def _with_nan(entry: dict[str, Any], keep: str = "") -> dict[str, Any]:
+    return {key: math.nan if value is None and key != keep else value for key, value in entry.items()}
+
+
+def _without_nan(value: Any) -> Any:
+    """Replace nan, which JSON does not have, by null."""
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,179 @@
+"""One cell of the experiment: seed, arm and dose, trained once, its bank, its predictions, its detector."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from scipy.special import expit
+from torch import Tensor
+
+from counterfeit.backbone import Embeddings
+from counterfeit.data.manifest import write_table
+from counterfeit.detector import Detector, TrainingSet, score_parts, train_detector
+from counterfeit.experiment.arms import with_bank, with_placebo
+from counterfeit.experiment.folder import RunFolder, write_json
+from counterfeit.experiment.seed import Seed
+from counterfeit.gan.networks import LATENT
+from counterfeit.gan.train import GanSettings, load_refiner
+from counterfeit.synthesis import Bank, Candidates, SynthesisSettings, read_bank, synthesise, transplants, write_bank
+
+
+class Cells:
+    """Makes what a cell needs, or reads it where an earlier run made it.
+
+    Args:
+        folder: the run folder.
+        make_detector: gives a fresh detector.
+        make_trainer: gives a fresh trainer.
+        operating_point: rule that chooses the threshold on validation.
+        synthesis: settings of the banks.
+        gan: settings of the refiners, which must be those they were trained with.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        make_detector: Callable[[], Detector],
+        make_trainer: Callable[[], pl.Trainer],
+        operating_point: str,
+        synthesis: SynthesisSettings,
+        gan: GanSettings,
+    ) -> None:
+        self.folder, self.make_detector, self.make_trainer = folder, make_detector, make_trainer
+        self.operating_point, self.synthesis, self.gan = operating_point, synthesis, gan
+
+    def predictions(self, seed: Seed, arm: str, dose: float) -> Path:
+        """``predictions.parquet`` of the cell's test images; written last, so that it marks a finished cell."""
+        path = self.folder.cell(seed.number, arm, dose) / "predictions.parquet"
+        if not path.exists():
+            detector = self.detector(seed, arm, dose)
+            rows = seed.rows("test")
+            logit = _logits(detector, seed.data.embed(seed.embedder, rows, view=0))
+            photos = seed.data.photos
+            table = {
+                "arm": [arm] * len(rows),
+                "dose": [dose] * len(rows),
+                "seed": [seed.number] * len(rows),
+                "path": photos.path[rows].tolist(),
+                "group": photos.group[rows].tolist(),
+                "kind": photos.kind[rows].tolist(),
+                "label": photos.label[rows].tolist(),
+                "score": expit(logit).tolist(),
+            }
+            write_table(pa.table(table), path)
+        return path
+
+    def detector(self, seed: Seed, arm: str, dose: float) -> Detector:
+        """The cell's detector, trained and calibrated, or read back."""
+        path = self.folder.cell(seed.number, arm, dose) / "heads.safetensors"
+        torch.manual_seed(seed.number)
+        detector = self.make_detector()
+        if path.exists():
+            detector.load_state_dict(load_file(path), strict=False)
+            return detector.eval()
+        training = self._training_set(seed, arm, dose)
+        train_detector(detector, self.make_trainer(), training, seed.number, one_class=arm == "one-class")
+        rows = seed.rows("validation")
+        parts = score_parts(detector, seed.data.embed(seed.embedder, rows, view=0))
+        detector.combination.calibrate(parts, seed.data.photos.label[rows], self.operating_point)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        save_file(_heads(detector), partial)
+        partial.replace(path)
+        return detector.eval()
+
+    def bank(self, seed: Seed, arm: str) -> Bank:
+        """The seed's bank of refined (``synthetic``) or plain (``transplant``) composites."""
+        folder = self.folder.bank(arm, seed.number)
+        if not (folder / "manifest.parquet").exists():
+            made = self._synthetic(seed) if arm == "synthetic" else self._transplants(seed)
+            write_bank(folder, *made)
+        return read_bank(folder)
+
+    def _transplants(self, seed: Seed) -> tuple[Bank, dict[str, Any]]:
+        bank = transplants(
+            seed.sources, seed.data.photos.path[seed.train], self.synthesis, seed.number, seed.data.flips
+        )
+        return bank, {"drawn": len(bank), "kept": len(bank), "seed": seed.number}
+
+    def _synthetic(self, seed: Seed) -> tuple[Bank, dict[str, Any]]:
+        folder = self.folder.gan(seed.number)
+        refiner = load_refiner(folder, self.gan)
+
+        def refine(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
+            return refiner.sample(images, masks, torch.randn(len(images), LATENT, generator=generator))
+
+        bank, provenance = synthesise(self._candidates(seed), refine, self.synthesis, seed.number, seed.data.flips)
+        return bank, provenance | {"generator": json.loads((folder / "done.json").read_text())}
+
+    def ship(self, seed: Seed, arm: str, dose: float) -> None:
+        """Write the whole detector of a cell, backbone included, into the run folder: the one to put to use."""
+        detector = self.detector(seed, arm, dose)
+        partial = self.folder.path / "detector.safetensors.partial"
+        save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, partial)
+        partial.replace(self.folder.path / "detector.safetensors")
+        combination = detector.combination
+        card = {
+            "arm": arm,
+            "dose": dose,
+            "seed": seed.number,
+            "hyperparameters": dict(detector.hparams),
+            "mean": detector.backbone.mean.flatten().tolist(),
+            "std": detector.backbone.std.flatten().tolist(),
+            "calibration": {"slope": combination.slope.item(), "offset": combination.offset.item()},
+            "operating_point": {"rule": self.operating_point, "threshold": combination.threshold.item()},
+        }
+        write_json(self.folder.path / "detector.json", card)
+
+    def _training_set(self, seed: Seed, arm: str, dose: float) -> TrainingSet:
+        if arm in ("one-class", "real"):
+            return seed.real
+        if arm == "placebo":
+            return with_placebo(seed, self.synthesis.count, dose)
+        return with_bank(seed, self.bank(seed, arm), dose)
+
+    def _candidates(self, seed: Seed) -> Candidates:
+        detector = self.detector(seed, "real", 0.0)
+        embeddings, photos = seed.embeddings(), seed.data.photos
+
+        def standardise(pooled: NDArray[np.float32]) -> NDArray[np.float64]:
+            heads = detector.image_heads
+            standardised: NDArray[np.float64] = (pooled - heads.mean.numpy()) / heads.std.numpy()
+            return standardised.astype(np.float64)
+
+        def rate(found: Embeddings, fold: NDArray[np.int64]) -> NDArray[np.float64]:
+            return _logits(detector, found, fold)
+
+        threshold = detector.combination.threshold.double().clamp(1e-6, 1 - 1e-6)
+        return Candidates(
+            sources=seed.sources,
+            path=photos.path[seed.train],
+            group=photos.group[seed.train],
+            fold=seed.fold,
+            features=standardise(embeddings.pooled),
+            score=rate(embeddings, seed.fold),
+            operating_point=float(torch.logit(threshold)),
+            embed=seed.embedder,
+            standardise=standardise,
+            rate=rate,
+        )
+
+
+def _logits(detector: Detector, embeddings: Embeddings, fold: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+    with torch.inference_mode():
+        logits = detector.combination(score_parts(detector, embeddings, fold))
+    array: NDArray[np.float64] = logits.double().numpy()
+    return array
+
+
+def _heads(detector: Detector) -> dict[str, torch.Tensor]:
+    """All but the frozen backbone, which every cell shares."""
+    state = detector.state_dict()
+    return {name: value.contiguous() for name, value in state.items() if not name.startswith("backbone.")}

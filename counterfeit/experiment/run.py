@@ -1,0 +1,207 @@
+"""The stages of a run, in the order of the data: each reads the run folder and writes to it, and may be run again."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytorch_lightning as pl
+from numpy.typing import NDArray
+from rich.console import Console
+
+from counterfeit.backbone import Embedder
+from counterfeit.data.datamodule import ProductData
+from counterfeit.data.images import write_quarantine
+from counterfeit.data.manifest import write_table
+from counterfeit.detector import Detector
+from counterfeit.errors import UserError
+from counterfeit.evaluation.compare import compare
+from counterfeit.evaluation.comparison import Comparison
+from counterfeit.experiment.cells import Cells
+from counterfeit.experiment.folder import RunFolder, write_json
+from counterfeit.experiment.seed import Seed
+from counterfeit.experiment.settings import BASELINE, PRODUCT, ExperimentSettings
+from counterfeit.gan.train import GanSettings, train_refiner
+from counterfeit.report.html import write_report
+from counterfeit.synthesis import SynthesisSettings
+
+Stage = Literal["data", "gan", "synthesis", "detector", "compare", "report"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+console = Console(stderr=True, highlight=False)
+
+
+@dataclass
+class Plan:
+    """All that a run is made of.
+
+    Attributes:
+        data: not yet set up.
+        make_detector: gives a fresh detector.
+        make_trainer: gives a fresh trainer for one detector.
+        gan: settings of the refiner.
+        synthesis: settings of the bank.
+        experiment: what is compared with what.
+        seeds: each draws a split, folds, a refiner, a bank and detectors of its own.
+        config: all of the above as YAML, kept in the run folder.
+    """
+
+    data: ProductData
+    make_detector: Callable[[], Detector]
+    make_trainer: Callable[[], pl.Trainer]
+    gan: GanSettings
+    synthesis: SynthesisSettings
+    experiment: ExperimentSettings
+    seeds: list[int]
+    config: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run ended with; ``comparison`` and ``report`` are ``None`` where those stages were left out."""
+
+    folder: Path
+    comparison: Comparison | None
+    report: Path | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None) -> Outcome:
+    """Run the stages over one folder.
+
+    Args:
+        plan: what to run.
+        out: the run folder; an unfinished run of the same plan is continued.
+        stages: which stages, in their own order; ``None`` for all.
+
+    Raises:
+        UserError: the input, the plan or the folder cannot be used; nothing was overwritten.
+    """
+    _check_seeds(plan.seeds)
+    plan.experiment.cells()
+    plan.data.prepare_data()
+    plan.data.setup()
+    folder = RunFolder(out)
+    folder.claim(plan.config, stages is not None)
+    return _Run(plan, folder).stages([stage for stage in STAGES if stages is None or stage in stages])
+
+
+class _Run:
+    """The state that stages share: the data once decoded, and one :class:`Seed` at a time."""
+
+    def __init__(self, plan: Plan, folder: RunFolder) -> None:
+        self.plan, self.folder = plan, folder
+        data = plan.data
+        example = plan.make_detector()
+        device = plan.make_trainer().strategy.root_device.type
+        self.accelerator = "gpu" if device == "cuda" else device
+        self.embedder = Embedder(str(example.hparams["backbone"]), data.size, data.cache, device)
+        data.group(self.embedder)
+        self.seeds = [
+            Seed(number, data, self.embedder, example.folds, len(example.bank.entries)) for number in plan.seeds
+        ]
+        rule = plan.experiment.operating_point
+        self.cells = Cells(folder, plan.make_detector, plan.make_trainer, rule, plan.synthesis, plan.gan)
+
+    def stages(self, names: Sequence[Stage]) -> Outcome:
+        seconds: dict[str, float] = {}
+        for name in names:
+            start = time.perf_counter()
+            console.print(f"[bold]{name}[/bold]")
+            getattr(self, f"_{name}")()
+            seconds[name] = round(time.perf_counter() - start, 1)
+            console.print(f"  {seconds[name]:.0f} s")
+        comparison = None
+        if self.folder.comparison.exists():
+            comparison = Comparison.from_json(self.folder.comparison.read_text())
+        report = self.folder.report if self.folder.report.exists() else None
+        return Outcome(self.folder.path, comparison, report, seconds)
+
+    def _data(self) -> None:
+        data, photos = self.plan.data, self.plan.data.photos
+        write_quarantine(data.quarantine, self.folder.quarantine)
+        manifest = {
+            "path": photos.path,
+            "label": photos.label.astype(np.int8),
+            "group": photos.group,
+            "kind": photos.kind,
+            "sha256": photos.sha256,
+        }
+        table = pa.table({name: pa.array(values.tolist()) for name, values in manifest.items()})
+        write_table(table.append_column("source", pa.array(["real"] * len(photos))), self.folder.manifest)
+        parts = [
+            pa.table({"seed": [seed.number] * len(photos), "path": photos.path.tolist(), "split": seed.split.tolist()})
+            for seed in self.seeds
+        ]
+        write_table(pa.concat_tables(parts), self.folder.splits)
+        console.print(_counts(data, self.seeds[0].split))
+
+    def _gan(self) -> None:
+        if not self._needs("synthetic"):
+            return
+        for seed in self.seeds:
+            folder, flips = self.folder.gan(seed.number), self.plan.data.flips
+            train_refiner(folder, seed.sources, self.plan.gan, seed.number, flips=flips, accelerator=self.accelerator)
+
+    def _synthesis(self) -> None:
+        for seed in self.seeds:
+            for arm in ("transplant", "synthetic"):
+                if self._needs(arm):
+                    self.cells.bank(seed, arm)
+
+    def _detector(self) -> None:
+        for seed in self.seeds:
+            for arm, dose in self.plan.experiment.cells():
+                self.cells.predictions(seed, arm, dose)
+                console.print(f"  seed {seed.number}  {arm} {dose or ''}", style="dim")
+
+    def _compare(self) -> None:
+        tables = []
+        for seed in self.seeds:
+            for arm, dose in self.plan.experiment.cells():
+                path = self.folder.cell(seed.number, arm, dose) / "predictions.parquet"
+                if not path.exists():
+                    raise UserError(f"{path} is missing: run the stage detector first")
+                tables.append(pq.read_table(path))
+        predictions = pa.concat_tables(tables)
+        product = PRODUCT if self._needs(PRODUCT) else self.plan.experiment.cells()[-1][0]
+        comparison = compare(predictions, baseline=BASELINE, product=product, resamples=self.plan.experiment.resamples)
+        doses = self.plan.experiment.doses
+        chosen = {
+            "dose": comparison.product_dose,
+            "dose_reason": "fixed by experiment.doses"
+            if len(doses) == 1
+            else "the smallest of experiment.doses; the others are listed as arms of their own",
+        }
+        write_json(self.folder.comparison, json.loads(comparison.to_json()) | chosen)
+        best = (product, comparison.product_dose) if comparison.verdict == "HELPS" else (BASELINE, 0.0)
+        self.cells.ship(self.seeds[0], best[0], best[1])
+
+    def _report(self) -> None:
+        if not self.folder.comparison.exists():
+            raise UserError(f"{self.folder.comparison} is missing: run the stage compare first")
+        write_report(self.folder.path)
+
+    def _needs(self, arm: str) -> bool:
+        return any(name == arm for name, _ in self.plan.experiment.cells())
+
+
+def _check_seeds(seeds: list[int]) -> None:
+    if not seeds:
+        raise UserError("--seeds is empty: name at least one, as in --seeds '[0,1,2]'")
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise UserError(f"--seeds {seeds}: name each seed once, none below 0")
+
+
+def _counts(data: ProductData, split: NDArray[np.str_]) -> str:
+    parts = [f"  {len(data.photos)} photographs, {len(set(data.photos.group.tolist()))} groups"]
+    for name in ("train", "validation", "test"):
+        label = data.photos.label[split == name]
+        parts.append(f"{name} {(label == 0).sum()} genuine + {(label == 1).sum()} counterfeit")
+    if data.quarantine:
+        parts.append(f"{len(data.quarantine)} quarantined")
+    return "; ".join(parts)

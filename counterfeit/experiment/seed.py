@@ -1,0 +1,91 @@
+"""What one seed decides: the split, the folds, the embedded training images and the sources of composites."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from counterfeit.backbone import Embedder, Embeddings, GenuineBank, cross_fitting_folds
+from counterfeit.data.datamodule import ProductData
+from counterfeit.detector import TrainingSet
+from counterfeit.gan.transplant import Sources, host_candidates
+
+
+@dataclass
+class Seed:
+    """The training side of one seed.
+
+    Args:
+        number: the seed.
+        data: set up and grouped.
+        embedder: of the data's size.
+        folds: number of cross-fitting folds.
+        bank: genuine patches kept.
+    """
+
+    number: int
+    data: ProductData
+    embedder: Embedder
+    folds: int
+    bank: int
+
+    @cached_property
+    def split(self) -> NDArray[np.str_]:
+        """``(N,)`` of ``train``, ``validation``, ``test`` and ``unused``."""
+        return self.data.split(self.number)
+
+    def rows(self, split: str) -> NDArray[np.intp]:
+        """Rows of the photographs in a split."""
+        return np.flatnonzero(self.split == split)
+
+    @cached_property
+    def train(self) -> NDArray[np.intp]:
+        """Rows of the training photographs."""
+        return self.rows("train")
+
+    @cached_property
+    def label(self) -> NDArray[np.int64]:
+        """Labels of the training photographs."""
+        return self.data.photos.label[self.train]
+
+    @cached_property
+    def fold(self) -> NDArray[np.int64]:
+        """Cross-fitting folds of the training photographs."""
+        group = self.data.photos.group[self.train].tolist()
+        return cross_fitting_folds(torch.from_numpy(self.label), group, self.folds, self._generator()).numpy()
+
+    def embeddings(self, view: int = 0) -> Embeddings:
+        """Embeddings of the training photographs."""
+        return self.data.embed(self.embedder, self.train, view)
+
+    @cached_property
+    def real(self) -> TrainingSet:
+        """The training photographs in all their views."""
+        views = [self.embeddings(view) for view in range(self.data.views)]
+        masks = np.full((len(self.train), *views[0].patches.shape[1:3]), np.nan, np.float32)
+        one = np.ones(len(self.train))
+        return TrainingSet.concatenate(
+            [
+                TrainingSet(view, self.label, one, np.stack([self.fold] * 2, 1), masks, one.astype(bool))
+                for view in views
+            ]
+        )
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Pixels, evidence maps and possible hosts of the training photographs."""
+        embeddings = self.embeddings()
+        genuine = self.label == 0
+        bank = GenuineBank(embeddings.patches.shape[-1], self.bank, self.folds)
+        patches, fold = torch.from_numpy(embeddings.patches), torch.from_numpy(self.fold)
+        bank.fit(patches[genuine], fold[genuine], self._generator())
+        left_out = torch.where(torch.from_numpy(genuine), fold, -1)
+        starts = range(0, len(fold), 128)
+        evidence = torch.cat([bank.distances(patches[i : i + 128], left_out[i : i + 128]) for i in starts])
+        hosts = host_candidates(embeddings.pooled, self.label)
+        return Sources(self.data.pixels(self.train), self.label, evidence.numpy(), hosts)
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.number)

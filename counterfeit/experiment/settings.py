@@ -1,0 +1,41 @@
+"""What is compared with what."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from counterfeit.errors import UserError
+
+Arm = Literal["one-class", "real", "placebo", "transplant", "synthetic"]
+WITHOUT_DOSE = ("one-class", "real")
+BASELINE, PRODUCT = "real", "synthetic"
+
+
+@dataclass
+class ExperimentSettings:
+    """Arms, doses and the operating point.
+
+    Args:
+        arms: ways of training the detector; ``real`` is always among them.
+        doses: weight of the added images as multiples of the real images of their class; 0 is the arm ``real``.
+        operating_point: rule that chooses the threshold on validation, ``fpr<=x`` or ``recall>=x``.
+        resamples: replicates of the bootstrap.
+    """
+
+    arms: list[Arm] = field(default_factory=lambda: ["one-class", "real", "placebo", "transplant", "synthetic"])
+    doses: list[float] = field(default_factory=lambda: [0.3])
+    operating_point: str = "fpr<=0.05"
+    resamples: int = 2000
+
+    def cells(self) -> list[tuple[Arm, float]]:
+        """Every arm with every dose that applies to it, ``real`` first."""
+        if BASELINE not in self.arms:
+            raise UserError("experiment.arms lacks 'real', which all others are compared with: add it")
+        if not self.doses or any(not 0 < dose <= 10 for dose in self.doses):
+            raise UserError(f"experiment.doses {self.doses}: give at least one dose above 0 and up to 10")
+        cells: list[tuple[Arm, float]] = [("real", 0.0)]
+        for arm in dict.fromkeys(self.arms):
+            if arm not in WITHOUT_DOSE:
+                cells += [(arm, dose) for dose in dict.fromkeys(self.doses)]
+            elif arm != BASELINE:
+                cells.append((arm, 0.0))
+        return cells

@@ -1,0 +1,142 @@
+"""``python -m counterfeit.fit``: everything, from photographs to the verdict. Parses, links, calls, prints."""
+
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jsonargparse
+import pytorch_lightning as pl
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from rich.console import Console
+
+from counterfeit.data.datamodule import ProductData
+from counterfeit.detector import Detector
+from counterfeit.errors import UserError
+from counterfeit.evaluation.comparison import headline
+from counterfeit.experiment import ExperimentSettings, Outcome, Stage, run
+from counterfeit.experiment.folder import next_run
+from counterfeit.experiment.run import Plan
+from counterfeit.gan.train import GanSettings
+from counterfeit.synthesis import SynthesisSettings
+
+DONE, USER_ERROR, GATE_FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
+TRAINER_DEFAULTS = {
+    "max_epochs": 6,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+}
+
+
+class FitCLI(LightningCLI):
+    """The detector, the data and the trainer, and beside them the groups of synthesis and experiment."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add the groups; the detector works at the size of the data."""
+        parser.add_argument("--gan", type=GanSettings, default=GanSettings())
+        parser.add_argument("--synthesis", type=SynthesisSettings, default=SynthesisSettings())
+        parser.add_argument("--experiment", type=ExperimentSettings, default=ExperimentSettings())
+        parser.add_argument("--seeds", type=list[int], default=[0, 1, 2], help="each draws its own split and GAN")
+        parser.add_argument("--stages", type=list[Stage] | None, default=None, help="run these again; all if none")
+        parser.add_argument("--out", type=str | None, default=None, help="run folder; runs/<name>-<n> if none")
+        parser.add_argument("--gate", action="store_true", help="exit with 3 if the verdict is HURTS")
+        parser.link_arguments("data.size", "model.size")
+
+    def plan(self) -> Plan:
+        """What the parsed configuration asks for; detectors and trainers are made afresh for every arm."""
+        made, config = self.parser.instantiate(self.config), self.config
+        return Plan(
+            data=made.data,
+            make_detector=lambda: self.parser.instantiate(config).model,
+            make_trainer=lambda: pl.Trainer(**self.parser.instantiate(config).trainer),
+            gan=made.gan,
+            synthesis=made.synthesis,
+            experiment=made.experiment,
+            seeds=list(config.seeds),
+            config=self.kept_config(),
+        )
+
+    def kept_config(self) -> str:
+        """The configuration as YAML, without where it was written and which part of it ran."""
+        config = self.config.clone()
+        for key in ("out", "stages", "gate", "config"):
+            config.pop(key, None)
+        text: str = self.parser.dump(config, skip_validation=True)
+        return text
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 done, 2 the user's input, 3 the gate, 143 SIGTERM."""
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _fit(None if args is None else list(args))
+    except (UserError, jsonargparse.ArgumentError) as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        return USER_ERROR
+    except (SIGTERMException, _Terminated):
+        print("stopped by SIGTERM; the same command continues", file=sys.stderr)
+        return TERMINATED
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues", file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _fit(args: list[str] | None) -> int:
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # a trainer for every arm repeats itself
+    cli = FitCLI(
+        Detector,
+        ProductData,
+        args=args,
+        run=False,
+        auto_configure_optimizers=False,
+        save_config_callback=None,
+        seed_everything_default=False,
+        trainer_defaults=TRAINER_DEFAULTS,
+        parser_kwargs={"exit_on_error": False, "description": __doc__},
+    )
+    plan = cli.plan()
+    out = Path(cli.config.out) if cli.config.out else next_run(Path("runs"), plan.data.title, plan.config)
+    outcome = run(plan, out, cli.config.stages)
+    _print_end(outcome)
+    hurts = outcome.comparison is not None and outcome.comparison.verdict == "HURTS"
+    return GATE_FAILED if cli.config.gate and hurts else DONE
+
+
+def _print_end(outcome: Outcome) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print()
+    if outcome.comparison:
+        for line in headline(outcome.comparison):
+            console.print(line)
+    if outcome.report:
+        console.print(f"report: {outcome.report}")
+        console.print("next: open the report, then try your own photographs with --data.root FOLDER")
+    else:
+        console.print(
+            f"next: python -m counterfeit.fit --config {outcome.folder / 'config.yaml'} --out {outcome.folder}"
+        )
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) < 500 else text[:500] + " ..."
+
+
+class _Terminated(BaseException):
+    """Raised where SIGTERM arrives, so that every ``finally`` runs on the way out."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> Any:  # noqa: ANN401
+    raise _Terminated
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""From genuine photographs to hard counterfeits: evidence, transplants and the adversarial refiner."""

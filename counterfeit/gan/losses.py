@@ -1,0 +1,65 @@
+"""Losses of the refiner and its discriminator: pure functions of tensors."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+DIVERSITY_TARGET = 0.01  # difference of pixels per difference of latents beyond which more variety earns nothing
+
+
+def hinge_loss_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Hinge loss of a discriminator (Lim and Ye 2017): real above 1, fake below -1, and no reward beyond.
+
+    Args:
+        real: scores of real images, any shape.
+        fake: scores of refined images, any shape.
+    """
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
+
+
+def hinge_loss_generator(fake: Tensor) -> Tensor:
+    """What the generator pays to the discriminator: the negative mean score of its images, any shape."""
+    return -fake.mean()
+
+
+def masked_difference(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
+    """Mean absolute difference of two batches where ``weight`` is large.
+
+    Args:
+        first: ``(N, 3, H, W)``.
+        second: ``(N, 3, H, W)``.
+        weight: ``(N, 1, H, W)``, at least 0.
+
+    Returns:
+        A scalar; 0 where all weights are 0.
+    """
+    difference = (first - second).abs().mean(1, keepdim=True)
+    return (weight * difference).sum() / weight.sum().clamp_min(1e-6)
+
+
+def identity_loss(refined: Tensor, composite: Tensor, mask: Tensor, inside: float, outside: float) -> Tensor:
+    """How far a refined image strays from its composite: L1, weighted inside and outside of the mask.
+
+    Args:
+        refined: ``(N, 3, H, W)``.
+        composite: ``(N, 3, H, W)``.
+        mask: ``(N, 1, H, W)`` in [0, 1].
+        inside: weight of the mean difference inside the mask, where the evidence must survive.
+        outside: weight of the mean difference outside of it, where the host must.
+    """
+    kept = inside * masked_difference(refined, composite, mask)
+    return kept + outside * masked_difference(refined, composite, 1 - mask)
+
+
+def diversity_loss(first: Tensor, second: Tensor, z_first: Tensor, z_second: Tensor, mask: Tensor) -> Tensor:
+    """1 if two latents give the same result, 0 once results differ enough (Yang et al. 2019, bounded).
+
+    Args:
+        first: ``(N, 3, H, W)`` refined with ``z_first``.
+        second: ``(N, 3, H, W)`` the same composites refined with ``z_second``.
+        z_first: ``(N, D)``.
+        z_second: ``(N, D)``.
+        mask: ``(N, 1, H, W)`` in [0, 1]: results are compared inside.
+    """
+    latent = (z_first - z_second).abs().mean().clamp_min(1e-6)
+    ratio = masked_difference(first, second, mask) / latent
+    return F.relu(1 - ratio / DIVERSITY_TARGET)

@@ -1,0 +1,301 @@
+"""Train a refiner in one folder: metrics, samples, checkpoints, restarts; killed runs continue where they were."""
+
+import dataclasses
+import hashlib
+import json
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from counterfeit.errors import UserError
+from counterfeit.gan.augment import RefinerBatches, draw_pool
+from counterfeit.gan.health import diagnose, write_history
+from counterfeit.gan.networks import LATENT
+from counterfeit.gan.refiner import Refiner
+from counterfeit.gan.transplant import Sources, to_pixels
+
+ROW_STEPS = 10  # steps between rows of metrics.csv; checkpoints fall on rows, so that none holds half a mean
+PROBED = 12  # composites on which each row is measured
+NEXT_ATTEMPT = 1_000_003  # added to the seed when a failed training starts anew
+
+
+@dataclass(frozen=True)
+class GanSettings:
+    """How the refiner is trained; see :class:`Refiner` for the meaning of the weights.
+
+    Attributes:
+        kimg: budget in thousands of composites seen.
+        batch_size: composites a step, even.
+        crop: side of the training crops in pixels, a multiple of 8.
+        lr: learning rate.
+        core: how strongly the core of a transplant may be changed, in [0, 1].
+        identity_inside: weight of the change inside the mask.
+        identity_outside: weight of the change outside of it.
+        diversity: weight of the penalty on ignoring the latent.
+        ema_half_life: images, at most 5 % of those seen.
+        backbone: timm name.
+        pool: composites of each label to learn from.
+        sample_every: images between two grids of samples.
+        checkpoint_every: images between two checkpoints.
+    """
+
+    kimg: float = 3.0
+    batch_size: int = 16
+    crop: int = 64
+    lr: float = 4e-4
+    core: float = 0.25
+    identity_inside: float = 0.5
+    identity_outside: float = 1.0
+    diversity: float = 0.2
+    ema_half_life: float = 20_000.0
+    backbone: str = "tf_efficientnet_lite0"
+    pool: int = 256
+    sample_every: int = 500
+    checkpoint_every: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 2 or self.batch_size % 2:
+            raise UserError(f"gan.batch_size must be even, half of each label, not {self.batch_size}")
+        if self.crop < 32 or self.crop % 8:
+            raise UserError(f"gan.crop must be a multiple of 8 pixels and at least 32, not {self.crop}")
+        if self.kimg <= 0 or not 0 <= self.core <= 1:
+            raise UserError("gan.kimg must be above 0 and gan.core between 0 and 1")
+
+    def refiner(self, seed: int) -> Refiner:
+        """An untrained refiner."""
+        own = {f.name for f in dataclasses.fields(self)} - {"crop", "pool", "sample_every", "checkpoint_every"}
+        return Refiner(size=self.crop, seed=seed, **{name: getattr(self, name) for name in own})
+
+
+def train_refiner(
+    folder: Path,
+    sources: Sources,
+    settings: GanSettings,
+    seed: int,
+    *,
+    restarts: int = 2,
+    flips: bool,
+    accelerator: str = "cpu",
+) -> Refiner:
+    """Train a refiner, or load the finished one from ``folder``.
+
+    Writes ``metrics.csv``, ``samples/<images>.png`` (host, transplant, refined, donor), ``last.ckpt``, and at the end
+    ``gan.safetensors`` (the averaged generator) and ``done.json``. An attempt that a health check calls failed stops
+    and another seed is tried; if the last one fails too, ``done.json`` says so and the caller decides.
+
+    Args:
+        folder: of this run alone.
+        sources: training images of both labels; their size is a multiple of 8.
+        settings: how to train.
+        seed: source of all randomness.
+        restarts: how many times a failed training may start anew.
+        flips: whether the product allows mirror images.
+        accelerator: of Lightning, e.g. ``cpu`` or ``gpu``.
+
+    Raises:
+        UserError: a label is missing, or the folder holds a run with other settings or a damaged generator.
+    """
+    if len(np.unique(sources.label)) < 2:
+        raise UserError("the GAN needs genuine and counterfeit images in the training split: one label is missing")
+    if (folder / "done.json").exists():
+        return load_refiner(folder, settings)
+    (folder / "samples").mkdir(parents=True, exist_ok=True)
+    start = load_checkpoint(folder / "last.ckpt", settings, seed)
+    for attempt in range(start["attempt"] if start else 0, restarts + 1):
+        refiner = settings.refiner(seed + NEXT_ATTEMPT * attempt)
+        recorder = Recorder(folder, sources, settings, seed, attempt, flips)
+        recorder.fit(refiner, accelerator, start)
+        start = None
+        if recorder.reason is None:
+            break
+        (folder / "last.ckpt").unlink(missing_ok=True)
+    finish(folder, refiner, settings, seed, attempt, recorder.reason)
+    return refiner.eval()
+
+
+def load_refiner(folder: Path, settings: GanSettings) -> Refiner:
+    """The finished refiner of ``folder``, ready for :meth:`Refiner.sample`; ``UserError`` if it does not fit."""
+    done = json.loads((folder / "done.json").read_text())
+    if done["settings"] != dataclasses.asdict(settings):
+        raise UserError(f"{folder} holds a GAN trained with other settings: choose another --out or remove it")
+    if file_sha256(folder / "gan.safetensors") != done["sha256"]:
+        raise UserError(f"{folder / 'gan.safetensors'} is damaged (its checksum differs): remove {folder}")
+    refiner = settings.refiner(done["seed"] + NEXT_ATTEMPT * done["attempt"])
+    weights = load_file(folder / "gan.safetensors")
+    refiner.average.load_state_dict(weights)
+    refiner.generator.load_state_dict(weights)
+    refiner.step.fill_(done["images"] // settings.batch_size)
+    return refiner.eval()
+
+
+def load_checkpoint(path: Path, settings: GanSettings, seed: int) -> dict[str, Any] | None:
+    """State of a killed run, ``None`` if there is none; ``UserError`` if it was made differently."""
+    if not path.exists():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if state["settings"] != dataclasses.asdict(settings) or state["seed"] != seed:
+        raise UserError(f"{path} belongs to a run with other settings: choose another --out or remove it")
+    return state
+
+
+def finish(folder: Path, refiner: Refiner, settings: GanSettings, seed: int, attempt: int, reason: str | None) -> None:
+    """Write the averaged generator, then ``done.json``, then drop the checkpoint."""
+    weights = {k: v.detach().cpu().contiguous() for k, v in refiner.average.state_dict().items()}
+    save_file(weights, folder / "gan.safetensors")
+    done = {
+        "seed": seed,
+        "attempt": attempt,
+        "healthy": reason is None,
+        "reason": reason,
+        "images": refiner.images_seen,
+        "sha256": file_sha256(folder / "gan.safetensors"),
+        "settings": dataclasses.asdict(settings),
+    }
+    written = folder / "done.json.part"
+    written.write_text(json.dumps(done, indent=2) + "\n")
+    written.replace(folder / "done.json")
+    (folder / "last.ckpt").unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    """Checksum of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Recorder(pl.Callback):
+    """One attempt: feeds the trainer, writes what it shows, checkpoints, and stops it when it is ill.
+
+    ``reason`` says after :meth:`fit` why the attempt failed, ``None`` if it is healthy.
+    """
+
+    def __init__(
+        self, folder: Path, sources: Sources, settings: GanSettings, seed: int, attempt: int, flips: bool
+    ) -> None:
+        self.folder, self.sources, self.settings, self.flips = folder, sources, settings, flips
+        self.seed, self.attempt, self.own_seed = seed, attempt, seed + NEXT_ATTEMPT * attempt
+        self.pool = draw_pool(sources, settings.pool, self.own_seed, flips)
+        few = min(PROBED // 2, settings.pool)
+        self.probed = torch.tensor([*range(few), *range(settings.pool, settings.pool + few)])  # of both labels
+        self.optimizers: list[dict[str, Any]] = []
+        self.history: list[dict[str, float]] = []
+        self.window: list[dict[str, Tensor]] = []
+        self.reason: str | None = None
+
+    def fit(self, refiner: Refiner, accelerator: str, start: dict[str, Any] | None) -> None:
+        """Train from ``start``, or from the beginning, to the end of the budget or until a health check fails."""
+        if start:
+            refiner.load_state_dict(start["module"], strict=False)
+            self.optimizers, self.history = start["optimizers"], start["history"]
+        steps = range(int(refiner.step), refiner.total_steps)
+        settings = self.settings
+        batches = RefinerBatches(
+            self.sources, self.pool, settings.crop, settings.batch_size, steps, self.own_seed, self.flips
+        )
+        self.probe = batches.composites(self.probed, torch.Generator().manual_seed(self.own_seed))
+        trainer = pl.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            max_epochs=1,
+            logger=False,
+            callbacks=[self],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]:.0f} images/s"))
+        console = Console(stderr=True)
+        self.bar = Progress(
+            *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+        )
+        self.task = self.bar.add_task("refiner", total=refiner.total_steps, completed=steps.start, speed=0.0)
+        with self.bar, warnings.catch_warnings():
+            # Batches are crops of arrays in memory: workers would only cost. The frozen backbone is in eval mode.
+            warnings.filterwarnings("ignore", message=".*does not have many workers|.*`__len__` defined|.*in eval mode")
+            trainer.fit(refiner, DataLoader(batches, batch_size=None))
+        refiner.to("cpu")
+        if not console.is_terminal:
+            print(f"refiner: {refiner.images_seen} images, {self.reason or 'healthy'}", file=sys.stderr)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put the optimisers back where a killed run left them."""
+        for optimizer, state in zip(trainer.optimizers, self.optimizers, strict=False):
+            optimizer.load_state_dict(state)
+        self.clock = time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Now and then a row of metrics, a grid of samples, a checkpoint."""
+        assert isinstance(pl_module, Refiner)
+        refiner, step, size = pl_module, int(pl_module.step), self.settings.batch_size
+        last = step == refiner.total_steps
+        self.window.append(outputs)
+        self.bar.update(self.task, completed=step)
+        if crossed(step * size, size, self.settings.sample_every) or last:
+            shown = step * size if last else step * size // self.settings.sample_every * self.settings.sample_every
+            self.grid(refiner).save(self.folder / "samples" / f"{shown:06d}.png")
+        if step % ROW_STEPS and not last:
+            return
+        self.row(refiner)
+        self.reason = diagnose(self.history)
+        trainer.should_stop = self.reason is not None
+        if crossed(step * size, ROW_STEPS * size, self.settings.checkpoint_every) and not last and not self.reason:
+            self.checkpoint(refiner, trainer.optimizers)
+
+    def row(self, refiner: Refiner) -> None:
+        """Means of the losses since the last row, measurements on fixed composites, speed."""
+        seconds = time.perf_counter() - self.clock
+        row = {name: float(torch.stack([w[name] for w in self.window]).mean()) for name in self.window[0]}
+        speed = len(self.window) * self.settings.batch_size / seconds
+        row |= refiner.measure(*self.probe) | {"images_per_second": speed}
+        self.history.append({"step": float(refiner.step), "images": float(refiner.images_seen), **row})
+        write_history(self.folder / "metrics.csv", self.history)
+        self.bar.update(self.task, speed=speed)
+        self.window, self.clock = [], time.perf_counter()
+
+    def checkpoint(self, refiner: Refiner, optimizers: list[torch.optim.Optimizer]) -> None:
+        """Write ``last.ckpt`` whole or not at all."""
+        state = {
+            "module": refiner.weights(),
+            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+            "history": self.history,
+            "seed": self.seed,
+            "attempt": self.attempt,
+            "settings": dataclasses.asdict(self.settings),
+        }
+        written = self.folder / "last.ckpt.part"
+        torch.save(state, written)
+        written.replace(self.folder / "last.ckpt")
+
+    def grid(self, refiner: Refiner) -> Image.Image:
+        """Three counterfeits above three genuine; host, transplant, refined, donor from left to right."""
+        rows = self.probed.view(2, -1)[:, :3].flatten()
+        z = torch.randn(len(rows), LATENT, generator=torch.Generator().manual_seed(self.own_seed))
+        images = self.pool.images[rows]
+        host, donor = (self.sources.pixels[which[rows.numpy()]] for which in (self.pool.host, self.pool.donor))
+        refined = to_pixels(refiner.sample(images, self.pool.masks[rows], z))
+        columns = [host, to_pixels(images), refined, donor]
+        return Image.fromarray(np.concatenate([np.concatenate(list(column)) for column in columns], axis=1))
+
+
+def crossed(images: int, before: int, every: int) -> bool:
+    """Whether a multiple of ``every`` images lies among the last ``before`` images."""
+    return images // every > (images - before) // every

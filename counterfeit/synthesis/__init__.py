@@ -1,0 +1,19 @@
+"""From a trained refiner to a bank of synthetic images: draw, gate, choose, write."""
+
+from counterfeit.synthesis.bank import Bank, read_bank, write_bank
+from counterfeit.synthesis.choose import choose_hard
+from counterfeit.synthesis.gate import Gates, fit_gates
+from counterfeit.synthesis.synthesise import Candidates, SynthesisSettings, synthesise, transplants
+
+__all__ = [
+    "Bank",
+    "Candidates",
+    "Gates",
+    "SynthesisSettings",
+    "choose_hard",
+    "fit_gates",
+    "read_bank",
+    "synthesise",
+    "transplants",
+    "write_bank",
+]

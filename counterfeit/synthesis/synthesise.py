@@ -1,0 +1,165 @@
+"""Draw composites, refine them, gate them and choose: the making of a bank in memory."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from counterfeit.backbone import Embeddings
+from counterfeit.gan.transplant import Composites, Sources, draw_composites, to_float, to_pixels
+from counterfeit.synthesis.bank import Bank
+from counterfeit.synthesis.choose import choose_hard
+from counterfeit.synthesis.gate import REASONS, FloatArray, Gates, fit_gates, squared_distances
+
+Refine = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+NAMES = ("genuine", "counterfeit")
+
+
+@dataclass
+class SynthesisSettings:
+    """How many synthetic images, and which.
+
+    Args:
+        count: images kept of each label.
+        overdraw: candidates drawn for each counterfeit kept; genuine ones need no choice of hardness, only twice.
+        hard: share of the kept that are chosen for hardness, the rest at random among the gated.
+        novelty: smallest mean change of the host inside the mask, in grey levels of 255.
+    """
+
+    count: int = 200
+    overdraw: int = 5
+    hard: float = 0.5
+    novelty: float = 2.0
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What the gates need to know of the real training images.
+
+    Attributes:
+        sources: the training images.
+        path: ``(N,)``.
+        group: ``(N,)``.
+        fold: ``(N,)`` cross-fitting folds.
+        features: ``(N, D)`` standardised pooled features.
+        score: ``(N,)`` cross-fitted scores of the ``real`` detector.
+        operating_point: its threshold as a score.
+        embed: pixels ``(n, S, S, 3)`` to embeddings.
+        standardise: pooled features to those of ``features``.
+        rate: embeddings and the fold to leave out to scores.
+    """
+
+    sources: Sources
+    path: NDArray[np.str_]
+    group: NDArray[np.str_]
+    fold: NDArray[np.int64]
+    features: FloatArray
+    score: FloatArray
+    operating_point: float
+    embed: Callable[[NDArray[np.uint8]], Embeddings]
+    standardise: Callable[[NDArray[np.float32]], FloatArray]
+    rate: Callable[[Embeddings, NDArray[np.int64]], FloatArray]
+
+
+def synthesise(
+    real: Candidates, refine: Refine, settings: SynthesisSettings, seed: int, flips: bool = False
+) -> tuple[Bank, dict[str, Any]]:
+    """Make a bank of both labels.
+
+    Args:
+        real: the training images and how to see and score them.
+        refine: composites, masks and a generator to refined images.
+        settings: numbers and thresholds.
+        seed: source of all randomness.
+        flips: whether donors may be mirrored.
+
+    Returns:
+        The bank, and its counts: ``drawn``, ``kept`` and ``rejected`` by reason, for each label.
+    """
+    gates = fit_gates(real.features, real.score, real.sources.label, real.group, settings.novelty)
+    parts, counts = [], {}
+    for label in (1, 0):
+        generator = np.random.default_rng([seed, label])
+        drawn = settings.count * (settings.overdraw if label else min(2, settings.overdraw))
+        composites = draw_composites(real.sources, label, drawn, generator, flips)
+        part, counts[NAMES[label]] = _gated(real, composites, refine, gates, settings, generator)
+        parts.append(part)
+    provenance = {key: {name: counts[name][key] for name in counts} for key in ("drawn", "kept", "rejected")}
+    return _joined(parts), provenance | {"gates": vars(gates), "seed": seed}
+
+
+def _gated(
+    real: Candidates,
+    composites: Composites,
+    refine: Refine,
+    gates: Gates,
+    settings: SynthesisSettings,
+    generator: np.random.Generator,
+) -> tuple[Bank, dict[str, Any]]:
+    label = int(composites.label[0])
+    latents = torch.Generator().manual_seed(int(generator.integers(2**31)))
+    images = refine(composites.images, composites.masks, latents)
+    pixels = to_pixels(images)
+    embeddings = real.embed(pixels)
+    features = real.standardise(embeddings.pooled)
+    score = real.rate(embeddings, real.fold[composites.donor])
+    nearest = np.sqrt(squared_distances(features, real.features[real.sources.label == label]).min(1))
+    change = _change_inside(real.sources.pixels[composites.host], pixels, composites.masks)
+    reason = gates.apply(composites.label, nearest, score, change)
+    passed = np.flatnonzero(reason == "")
+    hardness = -np.abs(score - real.operating_point) if label else -score
+    chosen = passed[
+        choose_hard(hardness[passed], features[passed], settings.count, settings.hard if label else 0.0, generator)
+    ]
+    bank = Bank(
+        pixels=pixels[chosen],
+        masks=_stored(composites.masks[chosen]),
+        label=composites.label[chosen],
+        host=real.path[composites.host[chosen]],
+        donor=real.path[composites.donor[chosen]],
+        scores={"score": score[chosen], "nearest": nearest[chosen], "change": change[chosen]},
+    )
+    rejected = Counter(reason.tolist())
+    counts = {
+        "drawn": len(composites),
+        "kept": len(chosen),
+        "rejected": {name: rejected[name] for name in REASONS} | {"not chosen": len(passed) - len(chosen)},
+    }
+    return bank, counts
+
+
+def transplants(
+    sources: Sources, path: NDArray[np.str_], settings: SynthesisSettings, seed: int, flips: bool = False
+) -> Bank:
+    """A bank of plain composites, neither refined nor gated nor chosen: what pasting alone is worth."""
+    parts = []
+    for label in (1, 0):
+        composites = draw_composites(sources, label, settings.count, np.random.default_rng([seed, label, 1]), flips)
+        pixels, masks = to_pixels(composites.images), _stored(composites.masks)
+        parts.append(Bank(pixels, masks, composites.label, path[composites.host], path[composites.donor], {}))
+    return _joined(parts)
+
+
+def _stored(masks: Tensor) -> NDArray[np.uint8]:
+    stored: NDArray[np.uint8] = (masks[:, 0] * 255).round().to(torch.uint8).numpy()
+    return stored
+
+
+def _change_inside(host: NDArray[np.uint8], pixels: NDArray[np.uint8], masks: Tensor) -> FloatArray:
+    """Mean absolute change inside the mask, in grey levels."""
+    inside = (masks > 0.5 * masks.amax((1, 2, 3), keepdim=True)).float()
+    change = (to_float(host) - to_float(pixels)).abs().mean(1, keepdim=True) * inside
+    total: FloatArray = (255 * change.sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp_min(1)).double().numpy()
+    return total
+
+
+def _joined(parts: list[Bank]) -> Bank:
+    names = ("pixels", "masks", "label", "host", "donor")
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    scores = {name: np.concatenate([p.scores[name] for p in parts]) for name in parts[0].scores}
+    return Bank(**columns, scores=scores)

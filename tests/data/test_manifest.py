@@ -1,0 +1,147 @@
+"""The manifest: both layouts, every mistake a user makes, and checks of given splits."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from counterfeit.data.manifest import SCHEMA, check_splits, read_manifest, write_table
+from counterfeit.errors import UserError
+
+GOOD = "path,label,group\ngenuine/b.jpg,genuine,7\ncounterfeit/a.jpg,1,007\n"
+SIX = [(f"{label}{split}.jpg", label, split) for label in (0, 1) for split in ("train", "validation", "test")]
+
+
+def with_csv(root: Path, text: str) -> Path:
+    (root / "manifest.csv").write_text(text, encoding="utf-8")
+    return root
+
+
+def with_splits(root: Path, extra: str = "") -> Path:
+    rows = "".join(f"{path},{label},{split},g{path},real\n" for path, label, split in SIX)
+    return with_csv(root, "path,label,split,group,source\n" + rows + extra)
+
+
+def test_folders_give_labels_whatever_the_case_of_the_suffix(tmp_path: Path) -> None:
+    for name in (
+        "genuine/x/one.JPG",
+        "genuine/two.png",
+        "counterfeit/three.WebP",
+        "counterfeit/notes.txt",
+        "other/4.jpg",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    table = read_manifest(tmp_path)
+    assert table.schema == SCHEMA
+    assert table["path"].to_pylist() == ["counterfeit/three.WebP", "genuine/two.png", "genuine/x/one.JPG"]
+    assert table["label"].to_pylist() == [1, 0, 0]
+    assert table["group"].null_count == table["split"].null_count == 3
+    assert set(table["source"].to_pylist()) == {"real"}
+
+
+def test_csv_is_sorted_and_text_stays_text(tmp_path: Path) -> None:
+    table = read_manifest(with_csv(tmp_path, GOOD))
+    assert table["path"].to_pylist() == ["counterfeit/a.jpg", "genuine/b.jpg"]
+    assert table["label"].to_pylist() == [1, 0]
+    assert table["group"].to_pylist() == ["007", "7"]
+    assert table["kind"].to_pylist() == ["", ""]
+
+
+def test_a_byte_order_mark_and_unknown_columns_do_not_matter(tmp_path: Path) -> None:
+    text = "\ufeffpath,label,shop,kind\n./genuine//b.jpg, genuine ,x,\ncounterfeit\\a.jpg,counterfeit,y,font\n"
+    table = read_manifest(with_csv(tmp_path, text))
+    assert table["path"].to_pylist() == ["counterfeit/a.jpg", "genuine/b.jpg"]
+    assert table["kind"].to_pylist() == ["font", ""]
+
+
+def test_parquet_and_a_manifest_elsewhere(tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    root.mkdir()
+    file = tmp_path / "table.parquet"
+    pa.parquet.write_table(pa.table({"path": ["a.png", "b.png"], "label": [0, 1], "group": [1, None]}), file)
+    table = read_manifest(root, file)
+    assert table["label"].to_pylist() == [0, 1]
+    assert table["group"].to_pylist() == ["1", None]
+
+
+def test_written_tables_read_back_the_same(tmp_path: Path) -> None:
+    table = read_manifest(with_splits(tmp_path))
+    for name in ("copy.parquet", "new/copy.csv"):
+        write_table(table, tmp_path / name)
+        assert read_manifest(tmp_path, tmp_path / name) == table
+    assert not list(tmp_path.rglob(".copy*"))
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("old")
+    monkeypatch.setattr(pa.csv, "write_csv", lambda table, path: Path(path).write_text("half") and 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_table(pa.table({"a": [1]}), file)
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+    assert file.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,group\na.jpg,1\n", "no column label"),
+        ("name,kind\na.jpg,1\n", "no column path and label"),
+        ("path,label\na.jpg,genuine\nb.jpg,fake\n", "row 2: unknown label 'fake'"),
+        ("path,label,split\na.jpg,0,train\nb.jpg,1,dev\n", "row 2: unknown split 'dev'"),
+        ("path,label,source\na.jpg,0,gan\nb.jpg,1,real\n", "row 1: unknown source 'gan'"),
+        ("path,label\na.jpg,0\n./a.jpg,1\n", "a.jpg is listed more than once"),
+        ("path,label\na.jpg,0\nb.jpg,genuine\n", "no counterfeit images"),
+        ("path,label\na.jpg,1\n", "no genuine images"),
+        ("path,label\n", "no images"),
+        ("path,label\n,0\n", "row 1: the path is empty"),
+        ("path,label\n../a.jpg,0\nb.jpg,1\n", "../a.jpg leads out of the root"),
+        ("path,label\n/etc/a.jpg,0\nb.jpg,1\n", "leads out of the root"),
+        ("path,label\nC:\\a.jpg,0\nb.jpg,1\n", "leads out of the root"),
+        ("path,label\na.jpg,0,5\nb.jpg,1\n", "cannot read"),
+    ],
+)
+def test_mistakes_end_in_one_plain_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_manifest(with_csv(tmp_path, text))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no folder"):
+        read_manifest(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="put photographs into"):
+        read_manifest(tmp_path)
+    with pytest.raises(UserError, match="there is no manifest"):
+        read_manifest(tmp_path, tmp_path / "other.csv")
+
+
+def test_given_splits_are_kept(tmp_path: Path) -> None:
+    table = read_manifest(with_splits(tmp_path, "s.png,1,train,s,synthetic\n"))
+    assert table["split"].to_pylist()[-1] == "train"
+    check_splits(table)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ("x.jpg,0,test,g0train.jpg,real\n", "group g0train.jpg is in train and"),
+        ("x.jpg,1,test,x,synthetic\n", "x.jpg is synthetic and in test"),
+        ("x.jpg,1,,x,real\n", "x.jpg has no split"),
+    ],
+)
+def test_splits_that_leak_are_refused(tmp_path: Path, extra: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_manifest(with_splits(tmp_path, extra))
+
+
+def test_a_split_without_one_of_the_classes_is_refused(tmp_path: Path) -> None:
+    table = read_manifest(with_splits(tmp_path))
+    without = table.filter(pa.compute.not_equal(table["path"], "1test.jpg"))
+    with pytest.raises(UserError, match="the split test has no counterfeit images"):
+        check_splits(without)
+    with pytest.raises(UserError, match="the split validation has no genuine images"):
+        check_splits(table.filter(pa.compute.equal(table["split"], "train")))
