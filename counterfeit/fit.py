@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -43,7 +44,9 @@ class FitCLI(LightningCLI):
         parser.add_argument("--synthesis", type=SynthesisSettings, default=SynthesisSettings())
         parser.add_argument("--experiment", type=ExperimentSettings, default=ExperimentSettings())
         parser.add_argument("--seeds", type=list[int], default=[0, 1, 2], help="each draws its own split and GAN")
-        parser.add_argument("--stages", type=list[Stage] | None, default=None, help="run these again; all if none")
+        parser.add_argument(
+            "--stages", type=list[Stage] | None, default=None, help="run these only; what is finished of them is kept"
+        )
         parser.add_argument("--out", type=str | None, default=None, help="run folder; runs/<name>-<n> if none")
         parser.add_argument("--gate", action="store_true", help="exit with 3 if the verdict is HURTS")
         parser.link_arguments("data.size", "model.size")
@@ -82,7 +85,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except (SIGTERMException, _Terminated):
         print("stopped by SIGTERM; the same command continues", file=sys.stderr)
         return TERMINATED
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning turns Ctrl+C during its fit into SystemExit.
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
         print("interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
     finally:
@@ -90,7 +96,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _fit(args: list[str] | None) -> int:
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # a trainer for every arm repeats itself
+    _quieten()
     cli = FitCLI(
         Detector,
         ProductData,
@@ -108,6 +114,18 @@ def _fit(args: list[str] | None) -> int:
     _print_end(outcome)
     hurts = outcome.comparison is not None and outcome.comparison.verdict == "HURTS"
     return GATE_FAILED if cli.config.gate and hurts else DONE
+
+
+def _quieten() -> None:
+    """Hide what a trainer for every arm would repeat, and what is not the user's to mend."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # Lightning's own call of torch (pytorch_lightning/utilities/_pytree.py).
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    # Batches are drawn in the main process; the length is exact there.
+    warnings.filterwarnings("ignore", message=".*IterableDataset. has .__len__. defined.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # The backbone is frozen and stays in evaluation mode on purpose.
+    warnings.filterwarnings("ignore", message=".*module.s. in eval mode at the start of training.*")
 
 
 def _print_end(outcome: Outcome) -> None:
@@ -134,7 +152,7 @@ class _Terminated(BaseException):
     """Raised where SIGTERM arrives, so that every ``finally`` runs on the way out."""
 
 
-def _terminate(number: int, frame: FrameType | None) -> Any:  # noqa: ANN401
+def _terminate(number: int, frame: FrameType | None) -> Any:
     raise _Terminated
 
 

@@ -20,7 +20,6 @@ from counterfeit.data.split import limit_counterfeits, split_groups
 from counterfeit.data.transforms import Preset, augment
 from counterfeit.errors import UserError
 
-
 DRAWN_HANDFUL = 16  # training counterfeits of the drawn labels: few, as they are in life
 
 
@@ -55,8 +54,8 @@ class ProductData(pl.LightningDataModule):
         root: folder with genuine/ and counterfeit/, or with a manifest; none draws labels of invented brands.
         manifest: CSV or Parquet with path, label and optionally group, split, kind; root/manifest.csv if it exists.
         size: side in pixels, a multiple of 32, to which every image is scaled once.
-        counterfeits: limit of the training counterfeits; none keeps all, or 16 of the drawn labels'. Validation and test
-            keep theirs.
+        counterfeits: limit of the training counterfeits; none keeps all, or 16 of the drawn labels'. Validation and
+            test keep theirs.
         max_bad_rate: share of unreadable images above which a run refuses to start.
         preset: classic augmentation of the training views.
         flips: whether a mirrored product is still the same product.

@@ -10,6 +10,7 @@ from counterfeit.errors import UserError
 
 TRAIN = SPLITS.index("train")
 GIANT = 1 / 3  # share of the smallest split, above which a group goes to training
+ROOM = 4  # a split takes a group by chance while it lacks so many times the group's images
 CLASSES = ("genuine", "counterfeit")
 
 
@@ -123,9 +124,23 @@ def _place(counts: NDArray[np.int_], share: NDArray[np.float64], generator: np.r
     for group in order[~giant[order]]:
         # By how much the group brings the split closer to its wanted counts (half the drop of the chi-square distance).
         gain = ((wanted - filled - counts[group] / 2) * counts[group] / wanted / total).sum(axis=1)
-        split[group] = int(np.argmax(gain))
+        split[group] = _choose(gain, wanted - filled, counts[group], generator)
         filled[split[group]] += counts[group]
     return split
+
+
+def _choose(
+    gain: NDArray[np.float64], missing: NDArray[np.float64], count: NDArray[np.int_], generator: np.random.Generator
+) -> int:
+    """Choose a split by chance, as likely as it lacks images, where the group leaves room to mend; else the best one.
+
+    Always taking the best would send the largest groups to the same split whatever the seed: they come first, when all
+    is empty, so that the seeds of an experiment would share their hardest test images.
+    """
+    room = np.where((gain > 0) & (missing >= ROOM * count).all(axis=1), missing.sum(axis=1), 0.0)
+    if room.sum() <= 0:
+        return int(np.argmax(gain))
+    return int(generator.choice(len(room), p=room / room.sum()))
 
 
 def _repair(split: NDArray[np.intp], counts: NDArray[np.int_]) -> None:

@@ -26,6 +26,7 @@ class TrainingSet:
         folds: ``(M, 2)`` cross-fitting folds of all an image was made from (host and donor; twice its own if real).
         masks: ``(M, G, G)`` share of the donor in each patch; NaN throughout where it is not known.
         real: ``(M,)`` whether the image is a photograph.
+        original: ``(M,)`` whether it is a photograph itself and not an augmented view of one.
     """
 
     embeddings: Embeddings
@@ -34,6 +35,7 @@ class TrainingSet:
     folds: NDArray[np.int64]
     masks: NDArray[np.float32]
     real: NDArray[np.bool_]
+    original: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.label)
@@ -41,7 +43,7 @@ class TrainingSet:
     @staticmethod
     def concatenate(parts: list["TrainingSet"]) -> "TrainingSet":
         """All parts, one after the other."""
-        columns = ("label", "weight", "folds", "masks", "real")
+        columns = ("label", "weight", "folds", "masks", "real", "original")
         arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
         return TrainingSet(Embeddings.concatenate([part.embeddings for part in parts]), **arrays)
 
@@ -90,7 +92,7 @@ class HeadBatches(IterableDataset[Batch]):
             yield self.draw(np.random.default_rng([self.seed, epoch, step]))
 
     def draw(self, generator: np.random.Generator) -> Batch:
-        """One batch: ``pooled, label, member``, ``patch, patch_label, patch_member``, ``bag, bag_label, bag_member``."""
+        """One batch: ``pooled``, ``patch`` and ``bag``, each with its ``label`` and its ``member`` mask."""
         training = self.training
         rows = np.searchsorted(self._cumulative, generator.random(self.images) * self._cumulative[-1], side="right")
         batch = {

@@ -6,11 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, ndtr, ndtri
+from scipy.special import expit, ndtr
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from counterfeit.errors import UserError
+
+USEFUL = 0.55  # AUROC below which a view counts as chance
 
 
 class Combination(nn.Module):
@@ -109,11 +111,8 @@ def operating_threshold(label: NDArray[np.int64], probability: NDArray[np.float6
     Raises:
         UserError: the rule is neither.
     """
-    found = re.fullmatch(r"(fpr<=|recall>=)(0?\.\d+|[01](?:\.0*)?)", rule.replace(" ", ""))
-    if not found:
-        raise UserError(f"operating point {rule!r} is not understood: write fpr<=0.05 or recall>=0.9")
-    x = float(found[2])
-    if found[1] == "fpr<=":
+    name, x = operating_rule(rule)
+    if name == "fpr<=":
         genuine = np.sort(probability[label == 0])[::-1]
         allowed = int(np.floor(x * len(genuine) + 1e-9))
         return float(np.nextafter(genuine[allowed], 2.0)) if allowed < len(genuine) else 0.0
@@ -121,37 +120,35 @@ def operating_threshold(label: NDArray[np.int64], probability: NDArray[np.float6
     return float(counterfeit[max(int(np.ceil(x * len(counterfeit) - 1e-9)), 1) - 1])
 
 
-def view_weights(parts: NDArray[np.float64], label: NDArray[np.int64], spread: float = 0.3) -> NDArray[np.float64]:
-    """Weights of views from cross-fitted scores, shrunk towards each other as far as few counterfeits demand.
+def operating_rule(rule: str) -> tuple[str, float]:
+    """The name, ``fpr<=`` or ``recall>=``, and the rate of a rule; ``UserError`` if it is neither."""
+    found = re.fullmatch(r"(fpr<=|recall>=)(0?\.\d+|[01](?:\.0*)?)", rule.replace(" ", ""))
+    if not found or float(found[2]) > 1:
+        raise UserError(f"operating point {rule!r} is not understood: write fpr<=0.05 or recall>=0.9")
+    return found[1], float(found[2])
 
-    A view's weight is its sensitivity index d' (the normal deviate of its AUROC, times the root of 2), which is what
-    linear discriminant analysis gives to independent views. With few counterfeits an index is known badly (Hanley and
-    McNeil 1982 give the AUROC's standard error), so each is pulled to their common mean by empirical Bayes, and a view
-    that is not better than chance by its standard error loses weight besides.
+
+def view_weights(parts: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Weights of views from cross-fitted scores: how sure it is that each is better than chance.
+
+    With a handful of counterfeits the order of two good views is noise, and weights that follow it measured worse than
+    equal ones; that a view is useless can be told. So a view weighs as much as the probability that its AUROC exceeds
+    0.55, by the AUROC's standard error.
 
     Args:
         parts: ``(N, V)``.
         label: ``(N,)``.
-        spread: standard deviation assumed of the views' true indices about their mean.
 
     Returns:
-        ``(V,)``, not negative, with sum 1; equal where no view is better than chance.
+        ``(V,)``, positive, with sum 1.
     """
     counterfeit = label == 1
     positive, negative = int(counterfeit.sum()), int((~counterfeit).sum())
     ranks = rankdata(parts, axis=0)
     area = (ranks[counterfeit].sum(0) - positive * (positive + 1) / 2) / (positive * negative)
-    area = np.clip(area, 0.02, 0.98)
-    error = auroc_error(area, positive, negative)
-    index = np.sqrt(2) * ndtri(area)
-    # Error of the index by the delta method: the slope of the normal deviate is one over the normal density.
-    variance = (np.sqrt(2) * error * np.sqrt(2 * np.pi) * np.exp(ndtri(area) ** 2 / 2)) ** 2
-    precision = 1 / (variance + spread**2)
-    mean = (index * precision).sum() / precision.sum()
-    shrunk = mean + (index - mean) * spread**2 * precision
-    weight = np.maximum(shrunk, 0) * ndtr((area - 0.55) / error)
-    total = weight.sum()
-    shared: NDArray[np.float64] = weight / total if total else np.full(len(weight), 1 / len(weight))
+    error = auroc_error(np.clip(area, 0.05, 0.95), positive, negative)
+    weight = ndtr((area - USEFUL) / error) + 1e-6
+    shared: NDArray[np.float64] = weight / weight.sum()
     return shared
 
 

@@ -33,7 +33,6 @@ class Detector(pl.LightningModule):
         lr: peak learning rate of Adam.
         image_penalty: strength of the squared penalty on the image heads' weights.
         patch_penalty: weight decay of the patch heads.
-        unfreeze: last stages of the backbone to fine-tune for the image heads, 0 for none.
     """
 
     def __init__(
@@ -46,7 +45,6 @@ class Detector(pl.LightningModule):
         lr: float = 3e-3,
         image_penalty: float = 0.7,
         patch_penalty: float = 1e-3,
-        unfreeze: int = 0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -115,7 +113,7 @@ class Detector(pl.LightningModule):
         self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(batch["label"]))
         return image + penalty + patch + bag
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401
+    def configure_optimizers(self) -> Any:
         """Adam with a one-cycle learning rate over the whole budget."""
         heads = [
             {"params": self.image_heads.parameters(), "weight_decay": 0.0, "lr": self.lr * IMAGE_LR},

@@ -27,7 +27,7 @@ def train_detector(
         one_class: use the genuine distance alone, as if no counterfeit had been seen.
     """
     generator = torch.Generator().manual_seed(seed)
-    genuine = training.real & (training.label == 0)
+    genuine = training.original & (training.label == 0)
     patches = torch.from_numpy(training.embeddings.patches[genuine])
     detector.bank.fit(patches, torch.from_numpy(training.folds[genuine, 0]), generator)
     detector.image_heads.standardise_to(torch.from_numpy(training.embeddings.pooled[training.real]))
@@ -35,7 +35,7 @@ def train_detector(
     batches = HeadBatches(training, detector.folds, STEPS_PER_EPOCH, images=256, patches=1536, bags=8, seed=seed)
     if not one_class:
         trainer.fit(detector, DataLoader(batches, batch_size=None))
-    real = np.flatnonzero(training.real)
+    real = np.flatnonzero(training.original)  # views of one photograph would count as several
     parts = score_parts(detector, training.embeddings, training.folds[:, 0], real).double().numpy()
     if one_class:
         detector.combination.use_equally(parts[training.label[real] == 0], [DISTANCE])

@@ -34,6 +34,7 @@ def with_bank(seed: Seed, bank: Bank, dose: float) -> TrainingSet:
         np.stack([seed.fold[host], seed.fold[donor]], 1),
         F.interpolate(masks, size=(grid, grid), mode="area")[:, 0].numpy(),
         np.zeros(len(bank), bool),
+        np.zeros(len(bank), bool),
     )
     return TrainingSet.concatenate([real, added])
 
@@ -47,7 +48,8 @@ def with_placebo(seed: Seed, count: int, dose: float) -> TrainingSet:
         drawn.append(generator.choice(np.flatnonzero(real.label == label), count))
     rows = np.concatenate(drawn)
     weight = np.concatenate([np.full(count, dose * (real.label == label).sum() / count) for label in (0, 1)])
+    no = np.zeros(len(rows), bool)
     copies = TrainingSet(
-        real.embeddings[rows], real.label[rows], weight, real.folds[rows], real.masks[rows], np.zeros(len(rows), bool)
+        real.embeddings[rows], real.label[rows], weight, real.folds[rows], real.masks[rows], real=no, original=no
     )
     return TrainingSet.concatenate([real, copies])

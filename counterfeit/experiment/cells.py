@@ -11,12 +11,11 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from scipy.special import expit
 from torch import Tensor
 
 from counterfeit.backbone import Embeddings
 from counterfeit.data.manifest import write_table
-from counterfeit.detector import Detector, TrainingSet, score_parts, train_detector
+from counterfeit.detector import PARTS, Detector, TrainingSet, score_parts, train_detector
 from counterfeit.experiment.arms import with_bank, with_placebo
 from counterfeit.experiment.folder import RunFolder, write_json
 from counterfeit.experiment.seed import Seed
@@ -55,7 +54,9 @@ class Cells:
         if not path.exists():
             detector = self.detector(seed, arm, dose)
             rows = seed.rows("test")
-            logit = _logits(detector, seed.data.embed(seed.embedder, rows, view=0))
+            parts = score_parts(detector, seed.data.embed(seed.embedder, rows, view=0))
+            with torch.inference_mode():
+                score = torch.sigmoid(detector.combination(parts).double())
             photos = seed.data.photos
             table = {
                 "arm": [arm] * len(rows),
@@ -65,8 +66,10 @@ class Cells:
                 "group": photos.group[rows].tolist(),
                 "kind": photos.kind[rows].tolist(),
                 "label": photos.label[rows].tolist(),
-                "score": expit(logit).tolist(),
+                "score": score.tolist(),
             }
+            columns = {name: parts[:, i].tolist() for i, name in enumerate(PARTS)}
+            write_table(pa.table({"path": table["path"], **columns}), path.with_name("parts.parquet"))
             write_table(pa.table(table), path)
         return path
 

@@ -50,8 +50,8 @@ class RunFolder:
         """Folder of one trained detector."""
         return self.path / "detector" / str(seed) / arm / f"{dose:g}"
 
-    def claim(self, config: str, stages_named: bool) -> None:
-        """Take the folder for this configuration, or continue what the same configuration left unfinished.
+    def check(self, config: str, stages_named: bool) -> None:
+        """Whether :meth:`claim` would succeed; writes nothing.
 
         Args:
             config: the configuration without ``out`` and ``stages``, as YAML.
@@ -69,8 +69,20 @@ class RunFolder:
                 raise UserError(f"--out {self.path} holds a run of another configuration; choose another folder")
             if self.report.exists() and not stages_named:
                 raise UserError(
-                    f"--out {self.path} exists and is finished; choose another folder, or name the --stages to run again"
+                    f"--out {self.path} is a finished run; choose another folder, or name the --stages to run"
                 )
+
+    def claim(self, config: str, stages_named: bool) -> None:
+        """Take the folder for this configuration, or continue what the same configuration left unfinished.
+
+        Args:
+            config: as in :meth:`check`.
+            stages_named: as in :meth:`check`.
+
+        Raises:
+            UserError: as in :meth:`check`, or the folder cannot be created.
+        """
+        self.check(config, stages_named)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -19,6 +19,7 @@ from counterfeit.data.datamodule import ProductData
 from counterfeit.data.images import write_quarantine
 from counterfeit.data.manifest import write_table
 from counterfeit.detector import Detector
+from counterfeit.detector.combination import operating_rule
 from counterfeit.errors import UserError
 from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison
@@ -32,7 +33,7 @@ from counterfeit.synthesis import SynthesisSettings
 
 Stage = Literal["data", "gan", "synthesis", "detector", "compare", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @dataclass
@@ -83,11 +84,14 @@ def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None) -> Outcome
     """
     _check_seeds(plan.seeds)
     plan.experiment.cells()
+    operating_rule(plan.experiment.operating_point)
+    folder = RunFolder(out)
+    folder.check(plan.config, stages is not None)
     plan.data.prepare_data()
     plan.data.setup()
-    folder = RunFolder(out)
-    folder.claim(plan.config, stages is not None)
-    return _Run(plan, folder).stages([stage for stage in STAGES if stages is None or stage in stages])
+    started = _Run(plan, folder)
+    folder.claim(plan.config, stages is not None)  # not before the splits are known to be possible
+    return started.stages([stage for stage in STAGES if stages is None or stage in stages])
 
 
 class _Run:
@@ -104,6 +108,8 @@ class _Run:
         self.seeds = [
             Seed(number, data, self.embedder, example.folds, len(example.bank.entries)) for number in plan.seeds
         ]
+        for seed in self.seeds:
+            _ = seed.split  # raises where the photographs cannot be split
         rule = plan.experiment.operating_point
         self.cells = Cells(folder, plan.make_detector, plan.make_trainer, rule, plan.synthesis, plan.gan)
 
@@ -146,6 +152,11 @@ class _Run:
         for seed in self.seeds:
             folder, flips = self.folder.gan(seed.number), self.plan.data.flips
             train_refiner(folder, seed.sources, self.plan.gan, seed.number, flips=flips, accelerator=self.accelerator)
+            done = json.loads((folder / "done.json").read_text())
+            if not done["healthy"]:
+                console.print(
+                    f"  seed {seed.number}: the refiner failed three times, its bank is suspect: {done['reason']}"
+                )
 
     def _synthesis(self) -> None:
         for seed in self.seeds:

@@ -65,11 +65,11 @@ class Seed:
         """The training photographs in all their views."""
         views = [self.embeddings(view) for view in range(self.data.views)]
         masks = np.full((len(self.train), *views[0].patches.shape[1:3]), np.nan, np.float32)
-        one = np.ones(len(self.train))
+        one, folds = np.ones(len(self.train)), np.stack([self.fold] * 2, 1)
         return TrainingSet.concatenate(
             [
-                TrainingSet(view, self.label, one, np.stack([self.fold] * 2, 1), masks, one.astype(bool))
-                for view in views
+                TrainingSet(view, self.label, one, folds, masks, one.astype(bool), np.full(len(one), number == 0))
+                for number, view in enumerate(views)
             ]
         )
 

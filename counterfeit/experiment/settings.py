@@ -26,6 +26,10 @@ class ExperimentSettings:
     operating_point: str = "fpr<=0.05"
     resamples: int = 2000
 
+    def __post_init__(self) -> None:
+        if self.resamples < 1:
+            raise UserError(f"experiment.resamples must be at least 1, not {self.resamples}")
+
     def cells(self) -> list[tuple[Arm, float]]:
         """Every arm with every dose that applies to it, ``real`` first."""
         if BASELINE not in self.arms:

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TimeRemainingColumn
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -52,7 +52,7 @@ class GanSettings:
         checkpoint_every: images between two checkpoints.
     """
 
-    kimg: float = 3.0
+    kimg: float = 2.0
     batch_size: int = 16
     crop: int = 64
     lr: float = 4e-4
@@ -199,8 +199,7 @@ class Recorder(pl.Callback):
         if start:
             refiner.load_state_dict(start["module"], strict=False)
             self.optimizers, self.history = start["optimizers"], start["history"]
-        steps = range(int(refiner.step), refiner.total_steps)
-        settings = self.settings
+        steps, settings = range(int(refiner.step), refiner.total_steps), self.settings
         batches = RefinerBatches(
             self.sources, self.pool, settings.crop, settings.batch_size, steps, self.own_seed, self.flips
         )
@@ -215,11 +214,9 @@ class Recorder(pl.Callback):
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[speed]:.0f} images/s"))
         console = Console(stderr=True)
-        self.bar = Progress(
-            *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-        )
+        shown = "{task.description}", BarColumn(), "{task.fields[speed]:.0f} images/s", TimeRemainingColumn()
+        self.bar = Progress(*shown, console=console, transient=True, disable=not console.is_terminal)
         self.task = self.bar.add_task("refiner", total=refiner.total_steps, completed=steps.start, speed=0.0)
         with self.bar, warnings.catch_warnings():
             # Batches are crops of arrays in memory: workers would only cost. The frozen backbone is in eval mode.

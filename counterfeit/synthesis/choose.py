@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from counterfeit.synthesis.gate import FloatArray, squared_distances
 
-TOO_HARD = 0.05  # share of the candidates nearest to genuine that are more likely mislabelled than instructive
+TOO_HARD = 0.05  # share of the candidates, the hardest, that are more likely mislabelled than instructive
 
 
 def choose_hard(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from counterfeit.backbone import Embeddings
+from counterfeit.errors import UserError
 from counterfeit.gan.transplant import Composites, Sources, draw_composites, to_float, to_pixels
 from counterfeit.synthesis.bank import Bank
 from counterfeit.synthesis.choose import choose_hard
@@ -35,6 +36,12 @@ class SynthesisSettings:
     overdraw: int = 5
     hard: float = 0.5
     novelty: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.overdraw < 1:
+            raise UserError("synthesis.count and synthesis.overdraw must be at least 1")
+        if not 0 <= self.hard <= 1:
+            raise UserError(f"synthesis.hard is a share between 0 and 1, not {self.hard}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,154 @@
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from safetensors.torch import load, save
+from sklearn.metrics import roc_auc_score
+
+from counterfeit.backbone import Embeddings
+from counterfeit.detector import Detector, TrainingSet, score_parts, train_detector
+from counterfeit.detector.batches import HeadBatches
+from counterfeit.detector.heads import PatchHeads, floored, top_mean
+from counterfeit.detector.module import member_loss
+
+GRID, FOLDS = 4, 3
+
+
+def embedded(label: np.ndarray, shift: float, seed: int) -> Embeddings:
+    """Random embeddings of the default backbone's shapes in which counterfeits are shifted."""
+    generator = np.random.default_rng(seed)
+    pooled = generator.normal(size=(len(label), 1632)).astype(np.float32)
+    patches = generator.normal(size=(len(label), GRID, GRID, 176)).astype(np.float16)
+    pooled[label == 1, :200] += shift
+    patches[label == 1, 1, 1, :40] += 4 * shift
+    return Embeddings(pooled, patches)
+
+
+def training_set(shift: float, seed: int = 0, shuffled: bool = False) -> TrainingSet:
+    label = np.r_[np.ones(18, np.int64), np.zeros(90, np.int64)]
+    embeddings = embedded(label, shift, seed)
+    if shuffled:
+        label = np.random.default_rng(seed).permutation(label)
+    fold = np.arange(len(label)) % FOLDS
+    yes = np.ones(len(label), bool)
+    masks = np.full((len(label), GRID, GRID), np.nan, np.float32)
+    return TrainingSet(embeddings, label, yes.astype(float), np.stack([fold, fold], 1), masks, yes, yes)
+
+
+def trained(training: TrainingSet, epochs: int = 2) -> Detector:
+    torch.manual_seed(0)
+    detector = Detector(folds=FOLDS, bank=64)
+    trainer = pl.Trainer(
+        max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, accelerator="cpu",
+    )  # fmt: skip
+    train_detector(detector, trainer, training, seed=0)
+    return detector.eval()
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return trained(training_set(shift=0.5))
+
+
+def test_a_planted_difference_is_found_on_fresh_images(detector: Detector) -> None:
+    label = np.r_[np.ones(60, np.int64), np.zeros(60, np.int64)]
+    raw = detector.combination.raw(score_parts(detector, embedded(label, 0.5, seed=9)))
+    assert roc_auc_score(label, raw) > 0.9
+
+
+def test_cross_fitted_scores_of_noise_are_chance() -> None:
+    honest, own = [], []
+    for seed in range(6):  # one draw of 18 counterfeits strays by 0.1
+        training = training_set(shift=0.0, seed=seed, shuffled=True)
+        noise = trained(training, epochs=1)
+        for found, fold in ((honest, training.folds[:, 0]), (own, None)):
+            found.append(roc_auc_score(training.label, score_parts(noise, training.embeddings, fold)[:, 0]))
+    assert abs(np.mean(honest) - 0.5) < 0.15
+    assert np.mean(own) > 0.95  # without the folds the heads know their training images
+
+
+def test_forward_takes_any_size_and_bytes_or_floats(detector: Detector) -> None:
+    pixels = torch.randint(0, 256, (2, 3, 97, 150), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        from_bytes, from_floats = detector(pixels), detector(pixels.float() / 255)
+        parts = detector.parts(*detector.backbone(detector.prepare(pixels)))
+    assert from_bytes.shape == (2,)
+    torch.testing.assert_close(from_bytes, from_floats)
+    torch.testing.assert_close(from_bytes, detector.combination(parts))
+
+
+def test_saved_and_loaded_detectors_agree(detector: Detector) -> None:
+    state = {name: value.contiguous() for name, value in detector.state_dict().items()}
+    other = Detector(folds=FOLDS, bank=64).eval()
+    other.load_state_dict(load(save(state)))
+    images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        assert torch.equal(detector(images), other(images))
+
+
+def test_the_patch_map_has_a_cell_for_every_eight_pixels(detector: Detector) -> None:
+    with torch.inference_mode():
+        assert detector.patch_map(torch.zeros(1, 3, 128, 128)).shape == (1, 16, 16)
+
+
+def test_a_head_learns_nothing_from_its_own_fold() -> None:
+    heads = PatchHeads(8, 4, folds=2)
+    member = torch.tensor([[0.0, 1.0]]).repeat(5, 1)
+    member_loss(heads(torch.randn(5, 8)), torch.ones(5), member).backward()
+    assert heads.second.grad is not None
+    assert heads.second.grad[0].abs().sum() == 0
+    assert heads.second.grad[1].abs().sum() > 0
+
+
+def test_member_loss_is_the_mean_over_members() -> None:
+    logits, label = torch.tensor([[0.0, 5.0], [5.0, 0.0]]), torch.tensor([1.0, 0.0])
+    member = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    assert member_loss(logits, label, member).item() == pytest.approx(np.log(2))
+
+
+def test_top_mean_takes_the_highest_share_and_at_least_one() -> None:
+    values = torch.arange(100.0).view(1, 100)
+    assert top_mean(values, 0.02).item() == pytest.approx(98.5)
+    assert top_mean(values, 0.001).item() == 99
+
+
+def test_a_silent_channel_gets_a_floor() -> None:
+    assert floored(torch.tensor([0.0, 1.0, 2.0])).tolist() == pytest.approx([0.05, 1.0, 2.0])
+
+
+def test_both_classes_weigh_the_same_and_doses_count() -> None:
+    training = training_set(0.0)
+    probability = training.image_probability()
+    assert probability[training.label == 1].sum() == pytest.approx(0.5)
+    heavier = TrainingSet(**{**vars(training), "weight": np.where(np.arange(108) == 0, 3.0, 1.0)})
+    probability = heavier.image_probability()
+    assert probability[0] == pytest.approx(3 * probability[1])
+
+
+def batches(training: TrainingSet) -> HeadBatches:
+    return HeadBatches(training, FOLDS, 2, images=16, patches=30, bags=4, seed=5)
+
+
+def test_batches_are_a_function_of_seed_epoch_and_step() -> None:
+    training = training_set(0.0)
+    first, again = batches(training), batches(training)
+    epochs = [[batch["pooled"] for batch in first] for _ in range(2)]
+    repeated = [batch["pooled"] for batch in again]
+    assert all(torch.equal(a, b) for a, b in zip(epochs[0], repeated, strict=True))
+    assert not torch.equal(epochs[0][0], epochs[1][0])
+
+
+def test_patch_labels_come_from_the_masks() -> None:
+    training = training_set(0.0)
+    masks = training.masks.copy()
+    masks[:18] = 0.3  # neither inside nor outside
+    masks[0] = 0.0
+    masks[0, 2, 3] = 1.0
+    training.embeddings.patches[0, 2, 3] = 77.0
+    known = TrainingSet(**{**vars(training), "masks": masks, "real": training.label == 0})
+    batch = batches(known).draw(np.random.default_rng(0))
+    positive = batch["patch"][batch["patch_label"] == 1]
+    assert len(positive) == 10
+    assert (positive == 77.0).all()
+    assert not (batch["patch"][batch["patch_label"] == 0] == 77.0).all(1).any()

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from counterfeit.errors import UserError
+from counterfeit.experiment.folder import RunFolder, next_run
+from counterfeit.experiment.settings import ExperimentSettings
+
+
+def test_an_unfinished_run_of_the_same_configuration_is_continued(tmp_path: Path) -> None:
+    RunFolder(tmp_path / "run").claim("a: 1\n", stages_named=False)
+    RunFolder(tmp_path / "run").claim("a: 1\n", stages_named=False)
+
+
+def test_another_configuration_is_refused(tmp_path: Path) -> None:
+    RunFolder(tmp_path / "run").claim("a: 1\n", stages_named=False)
+    with pytest.raises(UserError, match="another configuration"):
+        RunFolder(tmp_path / "run").claim("a: 2\n", stages_named=False)
+    assert (tmp_path / "run" / "config.yaml").read_text() == "a: 1\n"
+
+
+def test_a_finished_run_opens_for_named_stages_only(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.claim("a: 1\n", stages_named=False)
+    folder.report.write_text("done")
+    with pytest.raises(UserError, match="finished"):
+        folder.claim("a: 1\n", stages_named=False)
+    folder.claim("a: 1\n", stages_named=True)
+
+
+def test_the_next_run_continues_or_counts_up(tmp_path: Path) -> None:
+    assert next_run(tmp_path, "labels", "a: 1\n") == tmp_path / "labels-1"
+    RunFolder(tmp_path / "labels-1").claim("a: 1\n", stages_named=False)
+    assert next_run(tmp_path, "labels", "a: 1\n") == tmp_path / "labels-1"
+    assert next_run(tmp_path, "labels", "a: 2\n") == tmp_path / "labels-2"
+    (tmp_path / "labels-1" / "report.html").write_text("done")
+    assert next_run(tmp_path, "labels", "a: 1\n") == tmp_path / "labels-2"
+
+
+def test_cells_hold_every_arm_once_and_doses_where_they_apply() -> None:
+    cells = ExperimentSettings(arms=["real", "synthetic", "one-class"], doses=[0.1, 0.3]).cells()
+    assert cells == [("real", 0.0), ("synthetic", 0.1), ("synthetic", 0.3), ("one-class", 0.0)]

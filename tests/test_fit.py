@@ -1,0 +1,250 @@
+"""The command line as a user meets it: a whole run, the same again, bad input, kills."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+from counterfeit.experiment import STAGES
+from counterfeit.fit import FitCLI, main
+
+PROJECT = Path(__file__).parents[1]
+TINY = [
+    "--data.drawn_genuine=90", "--data.drawn_counterfeit=45", "--data.counterfeits=12", "--data.views=1",
+    "--trainer.max_epochs=1", "--model.bank=64", "--gan.kimg=0.064", "--gan.pool=32", "--synthesis.count=8",
+    "--synthesis.overdraw=3", "--experiment.resamples=50", "--seeds=[0]",
+]  # fmt: skip
+COLUMNS = ["arm", "dose", "seed", "path", "group", "kind", "label", "score"]
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def tiny(cache: Path) -> list[str]:
+    return [*TINY, f"--data.cache={cache}"]
+
+
+@pytest.fixture(scope="session")
+def finished(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    out = tmp_path_factory.mktemp("runs") / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "counterfeit.fit", *tiny, "--out", str(out)], capture_output=True, text=True, cwd=PROJECT
+    )
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def predictions(run: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(run)): repr(pq.read_table(path).to_pydict()).encode()
+        for path in sorted(run.glob("detector/*/*/*/predictions.parquet"))
+    }
+
+
+def test_a_run_ends_with_verdict_report_and_what_next(finished: tuple[Path, str]) -> None:
+    out, printed = finished
+    lines = printed.strip().splitlines()
+    assert lines[0].startswith("verdict: ")
+    assert any(line == f"report: {out / 'report.html'}" for line in lines)
+    assert lines[-1].startswith("next: ")
+
+
+def test_the_run_folder_holds_what_the_contract_says(finished: tuple[Path, str]) -> None:
+    out, _ = finished
+    for name in (
+        "config.yaml", "env.json", "manifest.parquet", "splits.parquet", "quarantine.csv", "gan/0/gan.safetensors",
+        "gan/0/metrics.csv", "gan/0/samples", "synthetic/0/manifest.parquet", "synthetic/0/provenance.json",
+        "comparison.json", "report.html", "detector.safetensors", "detector.json",
+    ):  # fmt: skip
+        assert (out / name).exists(), name
+
+
+def test_predictions_are_of_test_images_only_and_the_same_in_every_arm(finished: tuple[Path, str]) -> None:
+    out, _ = finished
+    splits = pq.read_table(out / "splits.parquet").to_pylist()
+    test = sorted(row["path"] for row in splits if row["split"] == "test")
+    tables = [pq.read_table(path) for path in out.glob("detector/*/*/*/predictions.parquet")]
+    assert {table["arm"][0].as_py() for table in tables} == {"one-class", "real", "placebo", "transplant", "synthetic"}
+    for table in tables:
+        assert table.column_names == COLUMNS
+        assert sorted(table["path"].to_pylist()) == test
+        scores = table["score"].to_numpy()
+        assert ((scores >= 0) & (scores <= 1)).all()
+        assert len(np.unique(scores)) > 10
+
+
+def test_synthetic_images_stem_from_training_photographs(finished: tuple[Path, str]) -> None:
+    out, _ = finished
+    split = {row["path"]: row["split"] for row in pq.read_table(out / "splits.parquet").to_pylist()}
+    bank = pq.read_table(out / "synthetic/0/manifest.parquet")
+    assert {split[path] for column in ("host", "donor") for path in bank[column].to_pylist()} == {"train"}
+
+
+def test_the_same_command_gives_the_same_predictions(
+    finished: tuple[Path, str], tiny: list[str], tmp_path: Path
+) -> None:
+    assert main([*tiny, "--out", str(tmp_path / "again")]) == 0
+    assert predictions(tmp_path / "again") == predictions(finished[0])
+
+
+def test_a_stage_can_be_run_again(finished: tuple[Path, str], tiny: list[str]) -> None:
+    report = finished[0] / "report.html"
+    text = report.read_text()
+    report.write_text("lost")
+    assert main([*tiny, "--out", str(finished[0]), "--stages", "[report]"]) == 0
+    assert report.read_text() == text
+
+
+def test_a_finished_run_is_not_overwritten(
+    finished: tuple[Path, str], tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished[0].rglob("*")}
+    assert main([*tiny, "--out", str(finished[0])]) == 2
+    assert one_error(capsys)
+    assert {path: path.stat().st_mtime_ns for path in finished[0].rglob("*")} == before
+
+
+def one_error(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def photographs(root: Path, classes: dict[str, int], content: bytes | None = None) -> Path:
+    generator = np.random.default_rng(0)
+    for name, count in classes.items():
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            path = root / name / f"{i}.png"
+            if content is not None:
+                path.write_bytes(content)
+            else:
+                Image.fromarray(generator.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(path)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--data.root", "/nowhere/at/all"], "no folder"),
+        (["--data.rooot", "x"], "rooot"),
+        (["--seeds", "[]"], "seeds"),
+        (["--seeds", "[0,0]"], "once"),
+        (["--experiment.doses", "[]"], "doses"),
+        (["--experiment.arms", "[synthetic]"], "real"),
+        (["--data.size", "100"], "multiple of 32"),
+        (["--data.counterfeits", "100000"], "100000"),
+        (["--gan.batch_size", "3"], "even"),
+        (["--experiment.operating_point", "sometimes"], "operating point"),
+        (["--data.fractions", "[0.5, 0.5, 0.5]"], "fractions"),
+        (["--model.backbone", "no_such_net"], "no_such_net"),
+    ],
+)
+def test_a_mistake_in_the_options_is_one_line(
+    options: list[str], said: str, tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*tiny, "--out", str(tmp_path / "out"), *options]) == 2
+    assert said in one_error(capsys)
+    assert not (tmp_path / "out" / "gan").exists()
+
+
+def test_one_class_only_is_one_line(tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = photographs(tmp_path / "photos", {"genuine": 4})
+    assert main([*tiny, "--data.root", str(root), "--out", str(tmp_path / "out")]) == 2
+    assert "counterfeit" in one_error(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_images_corrupt_is_one_line(tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = photographs(tmp_path / "photos", {"genuine": 3, "counterfeit": 3}, content=b"no image")
+    assert main([*tiny, "--data.root", str(root), "--out", str(tmp_path / "out")]) == 2
+    assert "not an image" in one_error(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_group_in_two_splits_is_one_line(tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = photographs(tmp_path / "photos", {"genuine": 3, "counterfeit": 3})
+    with (root / "manifest.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "group", "split"])
+        for name in ("genuine", "counterfeit"):
+            for i, split in enumerate(("train", "validation", "test")):
+                writer.writerow([f"{name}/{i}.png", name, "same", split])
+    assert main([*tiny, "--data.root", str(root), "--out", str(tmp_path / "out")]) == 2
+    assert "same" in one_error(capsys)
+
+
+def test_an_out_that_holds_something_else_is_left_alone(
+    tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    assert main([*tiny, "--out", str(tmp_path)]) == 2
+    assert "another folder" in one_error(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("config", sorted((PROJECT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_configuration_can_be_parsed(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--config", str(config), "--print_config"])
+    assert stopped.value.code == 0
+    assert yaml.safe_load(capsys.readouterr().out)["seeds"]
+
+
+def test_the_default_configuration_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--print_config"])
+    default = yaml.safe_load(capsys.readouterr().out)
+    for group, values in yaml.safe_load((PROJECT / "configs" / "default.yaml").read_text()).items():
+        if isinstance(values, dict):
+            assert {key: default[group][key] for key in values} == values
+        else:
+            assert default[group] == values
+
+
+def test_the_detector_works_at_the_size_of_the_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "data.size" in FitCLI.add_arguments_to_parser.__code__.co_consts
+    assert set(STAGES) == {"data", "gan", "synthesis", "detector", "compare", "report"}
+
+
+def interrupted(command: list[str], sign: Path, number: int) -> subprocess.Popen[str]:
+    """Start the command and send it a signal as soon as a file appears."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=PROJECT)
+    limit = time.monotonic() + 120
+    while not sign.exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    os.kill(process.pid, number)
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, {-9}), (signal.SIGTERM, {143}), (signal.SIGINT, {1, 130})], ids=str
+)
+def test_a_run_stopped_in_the_gan_continues_to_the_same_end(
+    number: int, code: set[int], tiny: list[str], tmp_path: Path
+) -> None:
+    longer = [*tiny, "--gan.kimg=0.96", "--gan.checkpoint_every=160"]
+    command = [sys.executable, "-m", "counterfeit.fit", *longer, "--out"]
+    process = interrupted([*command, str(tmp_path / "a")], tmp_path / "a/gan/0/last.ckpt", number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode in code, errors
+    assert not (tmp_path / "a/gan/0/done.json").exists()
+    assert subprocess.run([*command, str(tmp_path / "a")], capture_output=True, cwd=PROJECT).returncode == 0
+    assert main([*longer, "--out", str(tmp_path / "b")]) == 0
+    assert predictions(tmp_path / "a") == predictions(tmp_path / "b")
