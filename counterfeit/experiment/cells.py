@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from torch import Tensor
 
 from counterfeit.backbone import Embeddings
 from counterfeit.data.manifest import write_table
-from counterfeit.detector import PARTS, Detector, TrainingSet, score_parts, train_detector
-from counterfeit.experiment.arms import with_bank, with_placebo
+from counterfeit.detector import PARTS, Detector, score_parts, train_detector
+from counterfeit.experiment.arms import training_set
 from counterfeit.experiment.folder import RunFolder, write_json
 from counterfeit.experiment.seed import Seed
 from counterfeit.gan.networks import LATENT
 from counterfeit.gan.train import GanSettings, load_refiner
 from counterfeit.synthesis import Bank, Candidates, SynthesisSettings, read_bank, synthesise, transplants, write_bank
+from counterfeit.synthesis.procedural import procedural
 
 
 class Cells:
@@ -81,7 +83,7 @@ class Cells:
         if path.exists():
             detector.load_state_dict(load_file(path), strict=False)
             return detector.eval()
-        training = self._training_set(seed, arm, dose)
+        training = training_set(seed, arm, self.synthesis.count, dose, lambda name: self.bank(seed, name))
         train_detector(detector, self.make_trainer(), training, seed.number, one_class=arm == "one-class")
         rows = seed.rows("validation")
         parts = score_parts(detector, seed.data.embed(seed.embedder, rows, view=0))
@@ -93,12 +95,23 @@ class Cells:
         return detector.eval()
 
     def bank(self, seed: Seed, arm: str) -> Bank:
-        """The seed's bank of refined (``synthetic``) or plain (``transplant``) composites."""
+        """The seed's bank for one of ``BANKS``: ``synthetic`` is the product's, ``transplant`` plain composites, ..."""
         folder = self.folder.bank(arm, seed.number)
         if not (folder / "manifest.parquet").exists():
-            made = self._synthetic(seed) if arm == "synthetic" else self._transplants(seed)
-            write_bank(folder, *made)
+            write_bank(folder, *self._make_bank(seed, arm))
         return read_bank(folder)
+
+    def _make_bank(self, seed: Seed, arm: str) -> tuple[Bank, dict[str, Any]]:
+        if arm == "synthetic":
+            return self._synthetic(seed, self.synthesis)
+        if arm == "synthetic-random":
+            return self._synthetic(seed, replace(self.synthesis, hard=0.0))
+        return self._transplants(seed) if arm == "transplant" else self._procedural(seed)
+
+    def _procedural(self, seed: Seed) -> tuple[Bank, dict[str, Any]]:
+        pixels, path = seed.data.pixels(seed.train), seed.data.photos.path[seed.train]
+        bank = procedural(pixels, seed.label, path, self.synthesis.count, seed.number)
+        return bank, {"drawn": len(bank), "kept": len(bank), "seed": seed.number}
 
     def _transplants(self, seed: Seed) -> tuple[Bank, dict[str, Any]]:
         bank = transplants(
@@ -106,14 +119,14 @@ class Cells:
         )
         return bank, {"drawn": len(bank), "kept": len(bank), "seed": seed.number}
 
-    def _synthetic(self, seed: Seed) -> tuple[Bank, dict[str, Any]]:
+    def _synthetic(self, seed: Seed, settings: SynthesisSettings) -> tuple[Bank, dict[str, Any]]:
         folder = self.folder.gan(seed.number)
         refiner = load_refiner(folder, self.gan)
 
         def refine(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
             return refiner.sample(images, masks, torch.randn(len(images), LATENT, generator=generator))
 
-        bank, provenance = synthesise(self._candidates(seed), refine, self.synthesis, seed.number, seed.data.flips)
+        bank, provenance = synthesise(self._candidates(seed), refine, settings, seed.number, seed.data.flips)
         return bank, provenance | {"generator": json.loads((folder / "done.json").read_text())}
 
     def ship(self, seed: Seed, arm: str, dose: float) -> None:
@@ -134,13 +147,6 @@ class Cells:
             "operating_point": {"rule": self.operating_point, "threshold": combination.threshold.item()},
         }
         write_json(self.folder.path / "detector.json", card)
-
-    def _training_set(self, seed: Seed, arm: str, dose: float) -> TrainingSet:
-        if arm in ("one-class", "real"):
-            return seed.real
-        if arm == "placebo":
-            return with_placebo(seed, self.synthesis.count, dose)
-        return with_bank(seed, self.bank(seed, arm), dose)
 
     def _candidates(self, seed: Seed) -> Candidates:
         detector = self.detector(seed, "real", 0.0)

@@ -23,8 +23,10 @@ from counterfeit.detector.combination import operating_rule
 from counterfeit.errors import UserError
 from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison
+from counterfeit.experiment.arms import BANKS
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.folder import RunFolder, write_json
+from counterfeit.experiment.oracle import check_oracle
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import BASELINE, PRODUCT, ExperimentSettings
 from counterfeit.gan.train import GanSettings, train_refiner
@@ -110,6 +112,8 @@ class _Run:
         ]
         for seed in self.seeds:
             _ = seed.split  # raises where the photographs cannot be split
+            if self._needs("oracle") and (note := check_oracle(seed)):
+                console.print(f"  {note}")
         rule = plan.experiment.operating_point
         self.cells = Cells(folder, plan.make_detector, plan.make_trainer, rule, plan.synthesis, plan.gan)
 
@@ -147,7 +151,7 @@ class _Run:
         console.print(_counts(data, self.seeds[0].split))
 
     def _gan(self) -> None:
-        if not self._needs("synthetic"):
+        if not self._needs("synthetic") and not self._needs("synthetic-random"):
             return
         for seed in self.seeds:
             folder, flips = self.folder.gan(seed.number), self.plan.data.flips
@@ -160,7 +164,7 @@ class _Run:
 
     def _synthesis(self) -> None:
         for seed in self.seeds:
-            for arm in ("transplant", "synthetic"):
+            for arm in BANKS:
                 if self._needs(arm):
                     self.cells.bank(seed, arm)
 

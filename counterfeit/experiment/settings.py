@@ -5,8 +5,20 @@ from typing import Literal
 
 from counterfeit.errors import UserError
 
-Arm = Literal["one-class", "real", "placebo", "transplant", "synthetic"]
-WITHOUT_DOSE = ("one-class", "real")
+Arm = Literal[
+    "one-class",
+    "real",
+    "placebo",
+    "smote",
+    "mixup",
+    "cutmix",
+    "procedural",
+    "transplant",
+    "synthetic-random",
+    "synthetic",
+    "oracle",
+]
+WITHOUT_DOSE = ("one-class", "real", "oracle")
 BASELINE, PRODUCT = "real", "synthetic"
 
 
