@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonargparse
 import pytorch_lightning as pl
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
@@ -50,6 +51,13 @@ class FitCLI(LightningCLI):
         parser.add_argument("--out", type=str | None, default=None, help="run folder; runs/<name>-<n> if none")
         parser.add_argument("--gate", action="store_true", help="exit with 3 if the verdict is HURTS")
         parser.link_arguments("data.size", "model.size")
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """The trainer; options that it refuses are the user's mistake."""
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (ValueError, MisconfigurationException) as error:
+            raise UserError(f"--trainer: {error}") from error
 
     def plan(self) -> Plan:
         """What the parsed configuration asks for; detectors and trainers are made afresh for every arm."""
@@ -119,6 +127,8 @@ def _fit(args: list[str] | None) -> int:
 def _quieten() -> None:
     """Hide what a trainer for every arm would repeat, and what is not the user's to mend."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # ``counterfeit fit`` hands its arguments on, so that there are some on the command line too.
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
     # Lightning's own call of torch (pytorch_lightning/utilities/_pytree.py).
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     # Batches are drawn in the main process; the length is exact there.

@@ -1,0 +1,83 @@
+"""Input that cannot work, and what is said of it: one line, before anything is written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from counterfeit.fit import main
+
+PROJECT = Path(__file__).parents[1]
+SMALL = ["--data.drawn_genuine=30", "--data.drawn_counterfeit=15", "--data.counterfeits=4", "--data.views=1"]
+MISTAKES = {
+    "--data.counterfeits=100000": "cannot keep 100000",
+    "--data.counterfeits=-1": "cannot keep -1",
+    "--data.fractions=[0.5,0.5,0.5]": "sum to 1",
+    "--data.views=0": "at least one view",
+    "--data.preset=wild": "wild",
+    "--experiment.doses=[-1]": "experiment.doses",
+    "--experiment.operating_point=fpr<0.05": "fpr<=0.05",
+    "--experiment.resamples=0": "experiment.resamples",
+    "--synthesis.count=0": "synthesis.count",
+    "--synthesis.overdraw=0": "synthesis.overdraw",
+    "--synthesis.hard=2": "synthesis.hard",
+    "--gan.crop=20": "gan.crop",
+    "--trainer.accelerator=gpuu": "gpuu",
+    "--stages=[repot]": "repot",
+    "--config=nowhere.yaml": "nowhere.yaml",
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_nothing_is_written(
+    mistake: str, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main([*SMALL, f"--data.cache={cache}", f"--out={out}", mistake]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ") and MISTAKES[mistake] in lines[0]
+    assert not out.exists()
+
+
+def test_too_few_groups_leave_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    generator = np.random.default_rng(0)
+    rows = ["path,label,group"]
+    for i in range(8):
+        Image.fromarray(generator.integers(0, 255, (64, 64, 3), np.uint8)).save(tmp_path / f"{i}.png")
+        rows.append(f"{i}.png,{i % 2},g{i % 2}")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
+    out = tmp_path / "out"
+    assert main([f"--data.root={tmp_path}", f"--data.cache={tmp_path / 'cache'}", f"--out={out}"]) == 2
+    assert "too few for train, validation and test" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", [["counterfeit.fit"], ["counterfeit", "fit"]], ids=" ".join)
+def test_a_process_prints_its_error_alone(module: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *module, "--data.rooot", "x"], capture_output=True, text=True, cwd=PROJECT
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "error: unrecognized arguments: --data.rooot x\n"
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_configuration_is_parsed_to_what_it_says(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--config", str(path), "--print_config"])
+    parsed = yaml.safe_load(capsys.readouterr().out)
+    for group, values in yaml.safe_load(path.read_text()).items():
+        for key, value in values.items() if isinstance(values, dict) else ():
+            assert parsed[group][key] == value, (group, key)
+        if not isinstance(values, dict):
+            assert parsed[group] == values, group
