@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+TOP_SHARE = 0.02  # of an image's patches, the highest, that decide its score
+
 
 class ImageHeads(nn.Module):
     """A linear layer on standardised pooled features for every fold.
@@ -63,6 +65,21 @@ class PatchHeads(nn.Module):
         hidden = hidden.view(*patches.shape[:-1], *self.second.shape)
         return (hidden * self.second).sum(-1) + self.bias
 
+    def bags(self, patches: Tensor) -> Tensor:
+        """Mean of the highest logits of whole images, ``(N, P, C)`` to ``(N, folds)``.
+
+        The same as ``top_mean(self(patches))``, at a third of its cost in training: only the highest patches have a
+        gradient, so the others are seen without one.
+        """
+        with torch.no_grad():
+            logits = self(patches)
+            highest = logits.topk(top_count(logits.shape[1]), dim=1).indices
+        rows = torch.arange(len(patches), device=patches.device).view(-1, 1, 1)
+        chosen = (patches[rows, highest] - self.mean) / self.std
+        weight, bias = self.first.weight.view(*self.second.shape, -1), self.first.bias.view(self.second.shape)
+        hidden = torch.relu(torch.einsum("nckf,khf->nckh", chosen, weight) + bias)
+        return ((hidden * self.second).sum(-1) + self.bias).mean(1)
+
 
 def floored(deviation: Tensor) -> Tensor:
     """Deviations ``(D,)`` no smaller than a twentieth of their median.
@@ -72,7 +89,11 @@ def floored(deviation: Tensor) -> Tensor:
     return deviation.clamp_min(max(0.05 * deviation.median().item(), 1e-6))
 
 
-def top_mean(values: Tensor, share: float = 0.02) -> Tensor:
-    """Mean of the highest share of the patches, at least one: ``(N, P, ...)`` to ``(N, ...)``."""
-    count = max(1, round(share * values.shape[1]))
-    return values.topk(count, dim=1).values.mean(1)
+def top_mean(values: Tensor) -> Tensor:
+    """Mean of the highest 2 % of the patches: ``(N, P, ...)`` to ``(N, ...)``."""
+    return values.topk(top_count(values.shape[1]), dim=1).values.mean(1)
+
+
+def top_count(patches: int) -> int:
+    """How many patches are 2 % of an image's, at least one."""
+    return max(1, round(TOP_SHARE * patches))

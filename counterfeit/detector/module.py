@@ -107,8 +107,7 @@ class Detector(pl.LightningModule):
         image = member_loss(self.image_heads(batch["pooled"]), batch["label"], batch["member"])
         penalty = 0.5 * self.image_penalty * self.image_heads.weight.square().sum(0).mean()
         patch = member_loss(self.patch_heads(batch["patch"]), batch["patch_label"], batch["patch_member"])
-        bags = self.patch_heads(batch["bag"])
-        bag = member_loss(top_mean(bags) if len(bags) else bags[:, 0], batch["bag_label"], batch["bag_member"])
+        bag = member_loss(self.patch_heads.bags(batch["bag"]), batch["bag_label"], batch["bag_member"])
         losses = {"loss_image": image, "loss_patch": patch, "loss_bag": bag}
         self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(batch["label"]))
         return image + penalty + patch + bag
