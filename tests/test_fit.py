@@ -1,6 +1,7 @@
 """The command line as a user meets it: a whole run, the same again, bad input, kills."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from PIL import Image
 
 from counterfeit.experiment import STAGES
 from counterfeit.fit import FitCLI, main
+from counterfeit.gan import train
 
 PROJECT = Path(__file__).parents[1]
 TINY = [
@@ -238,3 +240,15 @@ def test_a_run_stopped_in_the_gan_continues_to_the_same_end(
     assert subprocess.run([*command, str(tmp_path / "a")], capture_output=True, cwd=PROJECT).returncode == 0
     assert main([*longer, "--out", str(tmp_path / "b")]) == 0
     assert predictions(tmp_path / "a") == predictions(tmp_path / "b")
+
+
+@pytest.mark.slow
+def test_a_refiner_that_failed_three_times_is_replaced_by_plain_transplants(
+    tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(train, "diagnose", lambda history, finished: "collapsed: planted")
+    out = tmp_path / "out"
+    assert main([*tiny, "--out", str(out), "--stages", "[data,gan,synthesis]"]) == 0
+    generator = json.loads((out / "synthetic/0/provenance.json").read_text())["generator"]
+    assert (generator["name"], generator["attempt"], generator["reason"]) == ("transplant", 2, "collapsed: planted")
+    assert "its bank is made of plain transplants" in capsys.readouterr().err

@@ -1,6 +1,5 @@
 """One cell of the experiment: seed, arm and dose, trained once, its bank, its predictions, its detector."""
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from counterfeit.backbone import Embeddings
 from counterfeit.data.manifest import write_table
@@ -20,8 +18,8 @@ from counterfeit.detector import PARTS, Detector, score_parts, train_detector
 from counterfeit.experiment.arms import training_set
 from counterfeit.experiment.folder import RunFolder, write_json
 from counterfeit.experiment.seed import Seed
-from counterfeit.gan.networks import LATENT
-from counterfeit.gan.train import GanSettings, load_refiner
+from counterfeit.gan.finished import load_generator
+from counterfeit.gan.settings import GanSettings
 from counterfeit.synthesis import Bank, Candidates, SynthesisSettings, read_bank, synthesise, transplants, write_bank
 from counterfeit.synthesis.procedural import procedural
 
@@ -120,14 +118,9 @@ class Cells:
         return bank, {"drawn": len(bank), "kept": len(bank), "seed": seed.number}
 
     def _synthetic(self, seed: Seed, settings: SynthesisSettings) -> tuple[Bank, dict[str, Any]]:
-        folder = self.folder.gan(seed.number)
-        refiner = load_refiner(folder, self.gan)
-
-        def refine(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
-            return refiner.sample(images, masks, torch.randn(len(images), LATENT, generator=generator))
-
+        refine, generator = load_generator(self.folder.gan(seed.number), self.gan)
         bank, provenance = synthesise(self._candidates(seed), refine, settings, seed.number, seed.data.flips)
-        return bank, provenance | {"generator": json.loads((folder / "done.json").read_text())}
+        return bank, provenance | {"generator": generator}
 
     def ship(self, seed: Seed, arm: str, dose: float) -> None:
         """Write the whole detector of a cell, backbone included, into the run folder: the one to put to use."""

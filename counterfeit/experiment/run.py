@@ -155,11 +155,13 @@ class _Run:
             return
         for seed in self.seeds:
             folder, flips = self.folder.gan(seed.number), self.plan.data.flips
-            train_refiner(folder, seed.sources, self.plan.gan, seed.number, flips=flips, accelerator=self.accelerator)
-            done = json.loads((folder / "done.json").read_text())
+            done = train_refiner(
+                folder, seed.sources, self.plan.gan, seed.number, flips=flips, accelerator=self.accelerator
+            )
             if not done["healthy"]:
                 console.print(
-                    f"  seed {seed.number}: the refiner failed three times, its bank is suspect: {done['reason']}"
+                    f"  seed {seed.number}: the refiner failed three times ({done['reason']}); "
+                    "its bank is made of plain transplants"
                 )
 
     def _synthesis(self) -> None:

@@ -46,7 +46,7 @@ class Refiner(pl.LightningModule):
         self,
         backbone: str = "tf_efficientnet_lite0",
         size: int = 64,
-        kimg: float = 3.0,
+        kimg: float = 2.0,
         batch_size: int = 16,
         lr: float = 4e-4,
         identity_inside: float = 0.5,
@@ -150,13 +150,19 @@ class Refiner(pl.LightningModule):
         networks = (self.generator, self.discriminator.heads)
         return [torch.optim.Adam(network.parameters(), lr=self.lr, betas=(0.0, 0.99)) for network in networks]
 
-    def measure(self, composite: Tensor, mask: Tensor) -> dict[str, float]:
+    def measure(self, composite: Tensor, mask: Tensor, donor: Tensor) -> dict[str, float]:
         """What the averaged generator does to composites ``(N, 3, H, W)`` with masks ``(N, 1, H, W)``.
+
+        Args:
+            composite: ``(N, 3, H, W)`` in [0, 1].
+            mask: ``(N, 1, H, W)`` in [0, 1].
+            donor: ``(N, 3, H, W)`` the same crops of the images whose evidence was carried over.
 
         Returns:
             ``change``, the mean change of a pixel inside the mask in [0, 1]; ``diversity``, the difference between two
             latents as a part of the change; ``spread``, the mean distance between refined images in feature space as a
-            part of that between their composites.
+            part of that between their composites; ``donor_distance``, the mean difference between refined images and
+            their donors inside the mask as a part of that between composites and donors.
         """
         generator = torch.Generator().manual_seed(PROBE_SEED)
         first, second = (
@@ -166,7 +172,13 @@ class Refiner(pl.LightningModule):
         diversity = masked_difference(first, second, mask).item() / max(change, 1e-6)
         with torch.inference_mode():
             after, before = (self.evidence_spread(x, mask) for x in (first, composite))
-        return {"diversity": diversity, "change": change, "spread": after / max(before, 1e-6)}
+        pasted = masked_difference(composite, donor, mask).item()
+        return {
+            "diversity": diversity,
+            "change": change,
+            "spread": after / max(before, 1e-6),
+            "donor_distance": masked_difference(first, donor, mask).item() / max(pasted, 1e-6),
+        }
 
     def evidence_spread(self, images: Tensor, mask: Tensor) -> float:
         """Mean distance between the deepest features ``(N, 48)`` inside the masks."""

@@ -1,12 +1,9 @@
 """Train a refiner in one folder: metrics, samples, checkpoints, restarts; killed runs continue where they were."""
 
 import dataclasses
-import hashlib
-import json
 import sys
 import time
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,68 +13,22 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TimeRemainingColumn
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from counterfeit.errors import UserError
-from counterfeit.gan.augment import RefinerBatches, draw_pool
+from counterfeit.gan.augment import RefinerBatches, draw_corners, draw_pool, take_crops
+from counterfeit.gan.finished import NEXT_ATTEMPT, finish, load_checkpoint, load_refiner, read_done
 from counterfeit.gan.health import diagnose, write_history
 from counterfeit.gan.networks import LATENT
 from counterfeit.gan.refiner import Refiner
-from counterfeit.gan.transplant import Sources, to_pixels
+from counterfeit.gan.settings import GanSettings
+from counterfeit.gan.transplant import Composites, Sources, to_float, to_pixels
+
+__all__ = ["GanSettings", "Recorder", "load_refiner", "train_refiner"]
 
 ROW_STEPS = 10  # steps between rows of metrics.csv; checkpoints fall on rows, so that none holds half a mean
 PROBED = 12  # composites on which each row is measured
-NEXT_ATTEMPT = 1_000_003  # added to the seed when a failed training starts anew
-
-
-@dataclass(frozen=True)
-class GanSettings:
-    """How the refiner is trained; see :class:`Refiner` for the meaning of the weights.
-
-    Attributes:
-        kimg: budget in thousands of composites seen.
-        batch_size: composites a step, even.
-        crop: side of the training crops in pixels, a multiple of 8.
-        lr: learning rate.
-        core: how strongly the core of a transplant may be changed, in [0, 1].
-        identity_inside: weight of the change inside the mask.
-        identity_outside: weight of the change outside of it.
-        diversity: weight of the penalty on ignoring the latent.
-        ema_half_life: images, at most 5 % of those seen.
-        backbone: timm name.
-        pool: composites of each label to learn from.
-        sample_every: images between two grids of samples.
-        checkpoint_every: images between two checkpoints.
-    """
-
-    kimg: float = 2.0
-    batch_size: int = 16
-    crop: int = 64
-    lr: float = 4e-4
-    core: float = 0.25
-    identity_inside: float = 0.5
-    identity_outside: float = 1.0
-    diversity: float = 0.2
-    ema_half_life: float = 20_000.0
-    backbone: str = "tf_efficientnet_lite0"
-    pool: int = 256
-    sample_every: int = 500
-    checkpoint_every: int = 1000
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 2 or self.batch_size % 2:
-            raise UserError(f"gan.batch_size must be even, half of each label, not {self.batch_size}")
-        if self.crop < 32 or self.crop % 8:
-            raise UserError(f"gan.crop must be a multiple of 8 pixels and at least 32, not {self.crop}")
-        if self.kimg <= 0 or not 0 <= self.core <= 1:
-            raise UserError("gan.kimg must be above 0 and gan.core between 0 and 1")
-
-    def refiner(self, seed: int) -> Refiner:
-        """An untrained refiner."""
-        own = {f.name for f in dataclasses.fields(self)} - {"crop", "pool", "sample_every", "checkpoint_every"}
-        return Refiner(size=self.crop, seed=seed, **{name: getattr(self, name) for name in own})
 
 
 def train_refiner(
@@ -89,12 +40,13 @@ def train_refiner(
     restarts: int = 2,
     flips: bool,
     accelerator: str = "cpu",
-) -> Refiner:
-    """Train a refiner, or load the finished one from ``folder``.
+) -> dict[str, Any]:
+    """Train a refiner, unless ``folder`` holds a finished one.
 
     Writes ``metrics.csv``, ``samples/<images>.png`` (host, transplant, refined, donor), ``last.ckpt``, and at the end
     ``gan.safetensors`` (the averaged generator) and ``done.json``. An attempt that a health check calls failed stops
-    and another seed is tried; if the last one fails too, ``done.json`` says so and the caller decides.
+    and another seed is tried. If the last one fails too, ``done.json`` says ``healthy: false`` with the reason, and
+    nothing of it is ever used: :func:`load_refiner` refuses it, and :func:`load_generator` leaves composites plain.
 
     Args:
         folder: of this run alone.
@@ -105,13 +57,19 @@ def train_refiner(
         flips: whether the product allows mirror images.
         accelerator: of Lightning, e.g. ``cpu`` or ``gpu``.
 
+    Returns:
+        What ``done.json`` says, see :func:`read_done`.
+
     Raises:
         UserError: a label is missing, or the folder holds a run with other settings or a damaged generator.
     """
     if len(np.unique(sources.label)) < 2:
         raise UserError("the GAN needs genuine and counterfeit images in the training split: one label is missing")
     if (folder / "done.json").exists():
-        return load_refiner(folder, settings)
+        done = read_done(folder, settings)
+        if done["healthy"]:
+            load_refiner(folder, settings)  # refuses what does not belong to these settings
+        return done
     (folder / "samples").mkdir(parents=True, exist_ok=True)
     start = load_checkpoint(folder / "last.ckpt", settings, seed)
     for attempt in range(start["attempt"] if start else 0, restarts + 1):
@@ -123,56 +81,7 @@ def train_refiner(
             break
         (folder / "last.ckpt").unlink(missing_ok=True)
     finish(folder, refiner, settings, seed, attempt, recorder.reason)
-    return refiner.eval()
-
-
-def load_refiner(folder: Path, settings: GanSettings) -> Refiner:
-    """The finished refiner of ``folder``, ready for :meth:`Refiner.sample`; ``UserError`` if it does not fit."""
-    done = json.loads((folder / "done.json").read_text())
-    if done["settings"] != dataclasses.asdict(settings):
-        raise UserError(f"{folder} holds a GAN trained with other settings: choose another --out or remove it")
-    if file_sha256(folder / "gan.safetensors") != done["sha256"]:
-        raise UserError(f"{folder / 'gan.safetensors'} is damaged (its checksum differs): remove {folder}")
-    refiner = settings.refiner(done["seed"] + NEXT_ATTEMPT * done["attempt"])
-    weights = load_file(folder / "gan.safetensors")
-    refiner.average.load_state_dict(weights)
-    refiner.generator.load_state_dict(weights)
-    refiner.step.fill_(done["images"] // settings.batch_size)
-    return refiner.eval()
-
-
-def load_checkpoint(path: Path, settings: GanSettings, seed: int) -> dict[str, Any] | None:
-    """State of a killed run, ``None`` if there is none; ``UserError`` if it was made differently."""
-    if not path.exists():
-        return None
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if state["settings"] != dataclasses.asdict(settings) or state["seed"] != seed:
-        raise UserError(f"{path} belongs to a run with other settings: choose another --out or remove it")
-    return state
-
-
-def finish(folder: Path, refiner: Refiner, settings: GanSettings, seed: int, attempt: int, reason: str | None) -> None:
-    """Write the averaged generator, then ``done.json``, then drop the checkpoint."""
-    weights = {k: v.detach().cpu().contiguous() for k, v in refiner.average.state_dict().items()}
-    save_file(weights, folder / "gan.safetensors")
-    done = {
-        "seed": seed,
-        "attempt": attempt,
-        "healthy": reason is None,
-        "reason": reason,
-        "images": refiner.images_seen,
-        "sha256": file_sha256(folder / "gan.safetensors"),
-        "settings": dataclasses.asdict(settings),
-    }
-    written = folder / "done.json.part"
-    written.write_text(json.dumps(done, indent=2) + "\n")
-    written.replace(folder / "done.json")
-    (folder / "last.ckpt").unlink(missing_ok=True)
-
-
-def file_sha256(path: Path) -> str:
-    """Checksum of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return read_done(folder, settings)
 
 
 class Recorder(pl.Callback):
@@ -203,7 +112,7 @@ class Recorder(pl.Callback):
         batches = RefinerBatches(
             self.sources, self.pool, settings.crop, settings.batch_size, steps, self.own_seed, self.flips
         )
-        self.probe = batches.composites(self.probed, torch.Generator().manual_seed(self.own_seed))
+        self.probe = self.probes(batches)
         trainer = pl.Trainer(
             accelerator=accelerator,
             devices=1,
@@ -252,10 +161,24 @@ class Recorder(pl.Callback):
         if step % ROW_STEPS and not last:
             return
         self.row(refiner)
-        self.reason = diagnose(self.history)
+        self.reason = diagnose(self.history, finished=last)
         trainer.should_stop = self.reason is not None
         if crossed(step * size, ROW_STEPS * size, self.settings.checkpoint_every) and not last and not self.reason:
             self.checkpoint(refiner, trainer.optimizers)
+
+    def probes(self, batches: RefinerBatches) -> tuple[Tensor, Tensor, Tensor]:
+        """Crops on which every row is measured: composites, their masks, and their donors as they were pasted."""
+        pool, rows = self.pool, self.probed
+        donors = to_float(self.sources.pixels[pool.donor[rows.numpy()]])
+        if self.flips:
+            donors = as_pasted(donors, pool, rows)
+        corners = draw_corners(
+            batches.pool_cells[rows], batches.size, batches.crop, torch.Generator().manual_seed(self.own_seed)
+        )
+        composites, masks, donors = (
+            take_crops(x, corners, batches.crop) for x in (pool.images[rows], pool.masks[rows], donors)
+        )
+        return composites, masks, donors
 
     def row(self, refiner: Refiner) -> None:
         """Means of the losses since the last row, measurements on fixed composites, speed."""
@@ -291,6 +214,13 @@ class Recorder(pl.Callback):
         refined = to_pixels(refiner.sample(images, self.pool.masks[rows], z))
         columns = [host, to_pixels(images), refined, donor]
         return Image.fromarray(np.concatenate([np.concatenate(list(column)) for column in columns], axis=1))
+
+
+def as_pasted(donors: Tensor, pool: Composites, rows: Tensor) -> Tensor:
+    """Donors ``(N, 3, S, S)`` mirrored where the composites in ``rows`` of the pool show them so."""
+    composites, masks, mirrored = pool.images[rows], pool.masks[rows], donors.flip(3)
+    near, far = (((image - composites).abs() * masks).sum((1, 2, 3), keepdim=True) for image in (donors, mirrored))
+    return torch.where(near <= far, donors, mirrored)
 
 
 def crossed(images: int, before: int, every: int) -> bool:

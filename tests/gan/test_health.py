@@ -17,6 +17,7 @@ HEALTHY = {
     "diversity": 0.5,
     "change": 0.01,
     "spread": 0.95,
+    "donor_distance": 1.0,
     "images_per_second": 50.0,
 }
 
@@ -39,7 +40,8 @@ def test_a_healthy_history_passes() -> None:
         ("nan", {"score_real": float("inf")}),
         ("discriminator_won", {"loss_discriminator": 0.01, "score_real": 3.0, "score_fake": -2.0}),
         ("collapsed", {"spread": 0.2}),
-        ("constant", {"change": 1e-5}),
+        ("copied", {"donor_distance": 0.1}),
+        ("unchanged", {"change": 1e-5}),
         ("constant", {"diversity": 0.001}),
     ],
 )
@@ -51,6 +53,12 @@ def test_a_planted_failure_is_named(name: str, planted: dict[str, float]) -> Non
 def test_one_bad_row_is_no_alarm_but_nan_is() -> None:
     assert diagnose([*history(), HEALTHY | {"spread": 0.3}]) is None
     assert diagnose([HEALTHY | {"change": float("nan")}]) is not None
+
+
+def test_a_short_run_is_judged_at_its_end_but_for_changing_nothing() -> None:
+    assert diagnose([HEALTHY | {"spread": 0.2}] * 2) is None
+    assert str(diagnose([HEALTHY | {"spread": 0.2}] * 2, finished=True)).startswith("collapsed: ")
+    assert diagnose([HEALTHY | {"change": 0.0, "diversity": 0.0}] * 2, finished=True) is None
 
 
 def test_a_short_history_is_not_judged_for_what_needs_time() -> None:

@@ -13,8 +13,9 @@ from counterfeit.backbone import load_backbone
 from counterfeit.errors import UserError
 from counterfeit.gan import train
 from counterfeit.gan.augment import RefinerBatches, draw_pool
+from counterfeit.gan.finished import load_generator
 from counterfeit.gan.refiner import Refiner, ema_decay, update_average
-from counterfeit.gan.train import GanSettings, Recorder, train_refiner
+from counterfeit.gan.train import GanSettings, Recorder, load_refiner, train_refiner
 from counterfeit.gan.transplant import Sources, host_candidates
 
 SETTINGS = GanSettings(
@@ -77,12 +78,18 @@ def test_a_killed_run_continues_bit_by_bit(
 
 
 def test_a_finished_run_is_loaded_and_guarded(sources: Sources, uninterrupted: Path, tmp_path: Path) -> None:
-    refiner = train_refiner(uninterrupted, sources, SETTINGS, 3, flips=True)
+    assert train_refiner(uninterrupted, sources, SETTINGS, 3, flips=True)["healthy"]
+    refiner = load_refiner(uninterrupted, SETTINGS)
     composites, masks, z = torch.rand(3, 3, 64, 64), torch.rand(3, 1, 64, 64), torch.randn(3, 16)
     refined = refiner.sample(composites, masks, z, chunk=2)
     assert refined.shape == composites.shape and refined.min() >= 0 and refined.max() <= 1
     assert not torch.equal(refined, composites)
     torch.testing.assert_close(refined[2:], refiner.sample(composites[2:], masks[2:], z[2:]))
+    refine, generator = load_generator(uninterrupted, SETTINGS)
+    drawn = torch.randn(3, 16, generator=torch.Generator().manual_seed(4))
+    again = refine(composites, masks, torch.Generator().manual_seed(4))
+    torch.testing.assert_close(again, refiner.sample(composites, masks, drawn))
+    assert (generator["name"], generator["reason"]) == ("refiner", None)
     weights = load_file(uninterrupted / "gan.safetensors")
     assert all(torch.equal(v, weights[k]) for k, v in refiner.average.state_dict().items())
     (tmp_path / "gan.safetensors").write_bytes(b"cut")
@@ -94,12 +101,18 @@ def test_a_finished_run_is_loaded_and_guarded(sources: Sources, uninterrupted: P
 def test_a_failed_training_starts_anew_and_says_so_in_the_end(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "diagnose", lambda history: "collapsed: planted")
-    train_refiner(tmp_path, sources, SETTINGS, 3, restarts=1, flips=True)
-    done = json.loads((tmp_path / "done.json").read_text())
+    monkeypatch.setattr(train, "diagnose", lambda history, finished: "collapsed: planted")
+    done = train_refiner(tmp_path, sources, SETTINGS, 3, restarts=1, flips=True)
+    assert done == json.loads((tmp_path / "done.json").read_text())
     assert (done["seed"], done["attempt"], done["healthy"], done["images"]) == (3, 1, False, 40)
     assert done["reason"] == "collapsed: planted"
     assert (tmp_path / "gan.safetensors").exists()
+    with pytest.raises(UserError, match="collapsed: planted"):
+        load_refiner(tmp_path, SETTINGS)
+    refine, generator = load_generator(tmp_path, SETTINGS)
+    composites, masks = torch.rand(2, 3, 64, 64), torch.rand(2, 1, 64, 64)
+    assert torch.equal(refine(composites, masks, torch.Generator()), composites)
+    assert (generator["name"], generator["reason"]) == ("transplant", "collapsed: planted")
 
 
 def test_the_seed_and_the_step_decide_a_batch(sources: Sources) -> None:
@@ -133,6 +146,10 @@ def test_weights_are_decided_by_the_seed_alone() -> None:
 def test_wrong_settings_are_the_users_mistake(wrong: dict[str, float]) -> None:
     with pytest.raises(UserError):
         GanSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_defaults_of_the_settings_are_those_of_the_refiner() -> None:
+    assert dict(GanSettings().refiner(0).hparams) == dict(Refiner().hparams)
 
 
 def test_one_label_is_the_users_mistake(sources: Sources, tmp_path: Path) -> None:

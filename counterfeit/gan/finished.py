@@ -1,0 +1,109 @@
+"""What a training leaves in its folder, and whether it may be used."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from counterfeit.errors import UserError
+from counterfeit.gan.networks import LATENT
+from counterfeit.gan.refiner import Refiner
+from counterfeit.gan.settings import GanSettings
+
+NEXT_ATTEMPT = 1_000_003  # added to the seed when a failed training starts anew
+Refine = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+
+
+def load_generator(folder: Path, settings: GanSettings) -> tuple[Refine, dict[str, Any]]:
+    """How a seed's composites become images, and the record of it for the bank's provenance.
+
+    A refiner that failed its health checks on every attempt is not used: the composites then stay plain transplants.
+
+    Args:
+        folder: of the finished training.
+        settings: those it was trained with.
+
+    Returns:
+        Composites ``(N, 3, S, S)``, masks ``(N, 1, S, S)`` and a generator to images ``(N, 3, S, S)``; and what
+        ``done.json`` says, with ``name``: ``refiner``, or ``transplant`` where there is only a ``reason``.
+    """
+    done = read_done(folder, settings)
+    if not done["healthy"]:
+        return lambda images, masks, generator: images, done | {"name": "transplant"}
+    refiner = load_refiner(folder, settings)
+
+    def refine(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
+        return refiner.sample(images, masks, torch.randn(len(images), LATENT, generator=generator))
+
+    return refine, done | {"name": "refiner"}
+
+
+def load_refiner(folder: Path, settings: GanSettings) -> Refiner:
+    """The finished refiner of ``folder``, ready for :meth:`Refiner.sample`.
+
+    Raises:
+        UserError: it was trained with other settings, its file is damaged, or it failed its health checks.
+    """
+    done = read_done(folder, settings)
+    if not done["healthy"]:
+        raise UserError(f"the refiner in {folder} failed its health checks ({done['reason']}): remove it to train anew")
+    if file_sha256(folder / "gan.safetensors") != done["sha256"]:
+        raise UserError(f"{folder / 'gan.safetensors'} is damaged (its checksum differs): remove {folder}")
+    refiner = settings.refiner(done["seed"] + NEXT_ATTEMPT * done["attempt"])
+    weights = load_file(folder / "gan.safetensors")
+    refiner.average.load_state_dict(weights)
+    refiner.generator.load_state_dict(weights)
+    refiner.step.fill_(done["images"] // settings.batch_size)
+    return refiner.eval()
+
+
+def read_done(folder: Path, settings: GanSettings) -> dict[str, Any]:
+    """How a finished training ended: ``seed, attempt, healthy, reason, images, sha256, settings``.
+
+    Raises:
+        UserError: it was trained with other settings.
+    """
+    done: dict[str, Any] = json.loads((folder / "done.json").read_text())
+    if done["settings"] != dataclasses.asdict(settings):
+        raise UserError(f"{folder} holds a GAN trained with other settings: choose another --out or remove it")
+    return done
+
+
+def load_checkpoint(path: Path, settings: GanSettings, seed: int) -> dict[str, Any] | None:
+    """State of a killed run, ``None`` if there is none; ``UserError`` if it was made differently."""
+    if not path.exists():
+        return None
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if state["settings"] != dataclasses.asdict(settings) or state["seed"] != seed:
+        raise UserError(f"{path} belongs to a run with other settings: choose another --out or remove it")
+    return state
+
+
+def finish(folder: Path, refiner: Refiner, settings: GanSettings, seed: int, attempt: int, reason: str | None) -> None:
+    """Write the averaged generator, then ``done.json``, then drop the checkpoint."""
+    weights = {k: v.detach().cpu().contiguous() for k, v in refiner.average.state_dict().items()}
+    save_file(weights, folder / "gan.safetensors")
+    done = {
+        "seed": seed,
+        "attempt": attempt,
+        "healthy": reason is None,
+        "reason": reason,
+        "images": refiner.images_seen,
+        "sha256": file_sha256(folder / "gan.safetensors"),
+        "settings": dataclasses.asdict(settings),
+    }
+    written = folder / "done.json.part"
+    written.write_text(json.dumps(done, indent=2) + "\n")
+    written.replace(folder / "done.json")
+    (folder / "last.ckpt").unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    """Checksum of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
