@@ -8,15 +8,13 @@ that is carried over, the result.
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import yaml
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from counterfeit.data.datamodule import ProductData
+from counterfeit.fit import command_line
 
 TITLES = ("genuine (host)", "real counterfeit (donor)", "carried over (mask)", "synthetic counterfeit")
 SIDE, GAP, HEAD = 224, 8, 30  # pixels
@@ -32,16 +30,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=4)
     parser.add_argument("--out", type=Path, default=Path("docs/picture.png"))
     args = parser.parse_args()
-    picture = draw(args.run / "synthetic" / str(args.seed), args.root or data_root(args.run), args.rows)
+    root = args.root or command_line(["--config", str(args.run / "config.yaml")]).plan().data.folder
+    picture = draw(args.run / "synthetic" / str(args.seed), root, args.rows)
     picture.quantize(256, dither=Image.Dither.NONE).save(args.out, optimize=True)
     print(f"{args.out}: {args.out.stat().st_size / 1024:.0f} KB")
-
-
-def data_root(run: Path) -> Path:
-    """Folder of the photographs that a run was made from, in the cache if they were drawn."""
-    settings: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text())["data"]
-    fitting: dict[str, Any] = {name: settings[name] for name in settings.keys() - {"fractions"}}
-    return ProductData(**fitting)._folder()
 
 
 def draw(bank: Path, root: Path, rows: int) -> Image.Image:

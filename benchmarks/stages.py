@@ -11,12 +11,8 @@ import resource
 import sys
 import tempfile
 import time
-from pathlib import Path
 
-from counterfeit.data.datamodule import ProductData
-from counterfeit.detector import Detector
-from counterfeit.experiment import Outcome, run
-from counterfeit.fit import TRAINER_DEFAULTS, FitCLI
+from counterfeit.fit import command_line
 
 
 def main() -> None:
@@ -26,25 +22,10 @@ def main() -> None:
     parser.add_argument("--cache", help="folder of decoded images and embeddings; an empty one if none")
     args, others = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as folder:
-        options = ["--config", args.config, "--data.cache", args.cache or f"{folder}/cache", *others]
+        places = ["--data.cache", args.cache or f"{folder}/cache", "--out", f"{folder}/run"]
         start = time.perf_counter()
-        outcome = fit(options, Path(folder) / "run")
+        outcome = command_line(["--config", args.config, *places, *others]).run_experiment()
         print(table(outcome.seconds, time.perf_counter() - start, peak_megabytes()))
-
-
-def fit(options: list[str], out: Path) -> Outcome:
-    """Run what the options of ``python -m counterfeit.fit`` ask for."""
-    cli = FitCLI(
-        Detector,
-        ProductData,
-        args=options,
-        run=False,
-        auto_configure_optimizers=False,
-        save_config_callback=None,
-        seed_everything_default=False,
-        trainer_defaults=TRAINER_DEFAULTS,
-    )
-    return run(cli.plan(), out, cli.config.stages)
 
 
 def peak_megabytes() -> float:

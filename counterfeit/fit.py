@@ -73,6 +73,12 @@ class FitCLI(LightningCLI):
             config=self.kept_config(),
         )
 
+    def run_experiment(self) -> Outcome:
+        """Run the stages asked for over ``--out``, or over the next folder of ``runs/``."""
+        plan = self.plan()
+        out = Path(self.config.out) if self.config.out else next_run(Path("runs"), plan.data.title, plan.config)
+        return run(plan, out, self.config.stages)
+
     def kept_config(self) -> str:
         """The configuration as YAML, without where it was written and which part of it ran."""
         config = self.config.clone()
@@ -86,7 +92,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input, 3 the gate, 143 SIGTERM."""
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
-        return _fit(None if args is None else list(args))
+        return _fit(args)
     except (UserError, jsonargparse.ArgumentError) as error:
         print(f"error: {_one_line(error)}", file=sys.stderr)
         return USER_ERROR
@@ -103,12 +109,26 @@ def main(args: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _fit(args: list[str] | None) -> int:
+def _fit(args: Sequence[str] | None) -> int:
+    cli = command_line(args)
+    outcome = cli.run_experiment()
+    _print_end(outcome)
+    hurts = outcome.comparison is not None and outcome.comparison.verdict == "HURTS"
+    return GATE_FAILED if cli.config.gate and hurts else DONE
+
+
+def command_line(args: Sequence[str] | None = None) -> FitCLI:
+    """Parse the command line ``args``, those of the process if ``None``; nothing is run yet.
+
+    Raises:
+        UserError: the trainer refuses its options, or a setting cannot be used.
+        jsonargparse.ArgumentError: a key or a value is not understood.
+    """
     _quieten()
-    cli = FitCLI(
+    return FitCLI(
         Detector,
         ProductData,
-        args=args,
+        args=None if args is None else list(args),
         run=False,
         auto_configure_optimizers=False,
         save_config_callback=None,
@@ -116,12 +136,6 @@ def _fit(args: list[str] | None) -> int:
         trainer_defaults=TRAINER_DEFAULTS,
         parser_kwargs={"exit_on_error": False, "description": __doc__},
     )
-    plan = cli.plan()
-    out = Path(cli.config.out) if cli.config.out else next_run(Path("runs"), plan.data.title, plan.config)
-    outcome = run(plan, out, cli.config.stages)
-    _print_end(outcome)
-    hurts = outcome.comparison is not None and outcome.comparison.verdict == "HURTS"
-    return GATE_FAILED if cli.config.gate and hurts else DONE
 
 
 def _quieten() -> None:

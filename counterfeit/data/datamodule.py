@@ -104,13 +104,18 @@ class ProductData(pl.LightningDataModule):
         """The folder's name, or ``labels`` for the drawn ones."""
         return Path(self.root).resolve().name if self.root else "labels"
 
+    @property
+    def folder(self) -> Path:
+        """Where the photographs lie: the root, or a folder in the cache for the drawn labels."""
+        if self.root is not None:
+            return Path(self.root).expanduser()
+        return self.cache / f"labels-{self.drawn_genuine}-{self.drawn_counterfeit}-{max(self.size, 128)}"
+
     def prepare_data(self) -> None:
         """Draw the labels, once a machine."""
-        if self.root is None and not self._folder().exists():
+        if self.root is None and not self.folder.exists():
             size = max(self.size, 128)
-            write_labels(
-                self._folder(), genuine=self.drawn_genuine, counterfeit=self.drawn_counterfeit, size=size, seed=0
-            )
+            write_labels(self.folder, genuine=self.drawn_genuine, counterfeit=self.drawn_counterfeit, size=size, seed=0)
 
     def setup(self, stage: str | None = None) -> None:
         """Read, check, decode and group the photographs.
@@ -118,7 +123,7 @@ class ProductData(pl.LightningDataModule):
         Raises:
             UserError: the manifest is wrong, or too many images cannot be read.
         """
-        root = self._folder()
+        root = self.folder
         table = read_manifest(root, Path(self.manifest) if self.manifest else None)
         paths = table["path"].to_pylist()
         self._loaded = load_pixels(root, paths, self.size, self.cache, self.num_workers)
@@ -169,12 +174,6 @@ class ProductData(pl.LightningDataModule):
                 seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big")
                 pixels[i] = augment(pixels[i], self.preset, self.flips, seed)
         return pixels
-
-    def _folder(self) -> Path:
-        if self.root is not None:
-            return Path(self.root).expanduser()
-        size = max(self.size, 128)
-        return self.cache / f"labels-{self.drawn_genuine}-{self.drawn_counterfeit}-{size}"
 
 
 def _photos(table: pa.Table, loaded: Loaded) -> Photos:
