@@ -1,10 +1,11 @@
 """``python -m counterfeit.fit``: everything, from photographs to the verdict. Parses, links, calls, prints."""
 
+import contextlib
 import logging
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,7 +24,7 @@ from counterfeit.evaluation.comparison import headline
 from counterfeit.experiment import ExperimentSettings, Outcome, Stage, run
 from counterfeit.experiment.folder import next_run
 from counterfeit.experiment.run import Plan
-from counterfeit.gan.train import GanSettings
+from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.synthesis import SynthesisSettings
 
 DONE, USER_ERROR, GATE_FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
@@ -42,6 +43,7 @@ class FitCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the groups; the detector works at the size of the data."""
         parser.add_argument("--gan", type=GanSettings, default=GanSettings())
+        parser.add_argument("--gan_trainer", type=GanTrainerSettings, default=GanTrainerSettings())
         parser.add_argument("--synthesis", type=SynthesisSettings, default=SynthesisSettings())
         parser.add_argument("--experiment", type=ExperimentSettings, default=ExperimentSettings())
         parser.add_argument("--seeds", type=list[int], default=[0, 1, 2], help="each draws its own split and GAN")
@@ -54,14 +56,15 @@ class FitCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The trainer; options that it refuses are the user's mistake."""
-        try:
+        with _refusals("--trainer"):
             return super().instantiate_trainer(**kwargs)
-        except (ValueError, MisconfigurationException) as error:
-            raise UserError(f"--trainer: {error}") from error
 
     def plan(self) -> Plan:
         """What the parsed configuration asks for; detectors and trainers are made afresh for every arm."""
         made, config = self.parser.instantiate(self.config), self.config
+        gan_trainer = made.gan_trainer.following(config.trainer)
+        with _refusals("--gan_trainer"):
+            pl.Trainer(**gan_trainer.options(), logger=False, enable_checkpointing=False)
         return Plan(
             data=made.data,
             make_detector=lambda: self.parser.instantiate(config).model,
@@ -71,6 +74,7 @@ class FitCLI(LightningCLI):
             experiment=made.experiment,
             seeds=list(config.seeds),
             config=self.kept_config(),
+            gan_trainer=gan_trainer,
         )
 
     def run_experiment(self) -> Outcome:
@@ -150,6 +154,15 @@ def _quieten() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # The backbone is frozen and stays in evaluation mode on purpose.
     warnings.filterwarnings("ignore", message=".*module.s. in eval mode at the start of training.*")
+
+
+@contextlib.contextmanager
+def _refusals(option: str) -> Iterator[None]:
+    """What Lightning's trainer refuses is the user's mistake."""
+    try:
+        yield
+    except (ValueError, MisconfigurationException) as error:
+        raise UserError(f"{option}: {error}") from error
 
 
 def _print_end(outcome: Outcome) -> None:

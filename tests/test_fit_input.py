@@ -27,6 +27,9 @@ MISTAKES = {
     "--synthesis.hard=2": "synthesis.hard",
     "--gan.crop=20": "gan.crop",
     "--trainer.accelerator=gpuu": "gpuu",
+    "--gan_trainer.accelerator=gpuu": "gpuu",
+    "--gan_trainer.devices=2": "one device",
+    "--trainer.precision=16-mixed": "--gan_trainer.precision",
     "--stages=[repot]": "repot",
     "--config=nowhere.yaml": "nowhere.yaml",
 }

@@ -29,7 +29,8 @@ from counterfeit.experiment.folder import RunFolder, write_json
 from counterfeit.experiment.oracle import check_oracle
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import BASELINE, PRODUCT, ExperimentSettings
-from counterfeit.gan.train import GanSettings, train_refiner
+from counterfeit.gan.settings import GanSettings, GanTrainerSettings
+from counterfeit.gan.train import train_refiner
 from counterfeit.report.html import write_report
 from counterfeit.synthesis import SynthesisSettings
 
@@ -51,6 +52,7 @@ class Plan:
         experiment: what is compared with what.
         seeds: each draws a split, folds, a refiner, a bank and detectors of its own.
         config: all of the above as YAML, kept in the run folder.
+        gan_trainer: where the refiner is trained.
     """
 
     data: ProductData
@@ -61,6 +63,7 @@ class Plan:
     experiment: ExperimentSettings
     seeds: list[int]
     config: str
+    gan_trainer: GanTrainerSettings = field(default_factory=GanTrainerSettings)
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,6 @@ class _Run:
         data = plan.data
         example = plan.make_detector()
         device = plan.make_trainer().strategy.root_device.type
-        self.accelerator = "gpu" if device == "cuda" else device
         self.embedder = Embedder(str(example.hparams["backbone"]), data.size, data.cache, device)
         data.group(self.embedder)
         self.seeds = [
@@ -156,7 +158,7 @@ class _Run:
         for seed in self.seeds:
             folder, flips = self.folder.gan(seed.number), self.plan.data.flips
             done = train_refiner(
-                folder, seed.sources, self.plan.gan, seed.number, flips=flips, accelerator=self.accelerator
+                folder, seed.sources, self.plan.gan, seed.number, flips=flips, trainer=self.plan.gan_trainer
             )
             if not done["healthy"]:
                 console.print(

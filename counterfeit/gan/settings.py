@@ -1,10 +1,15 @@
 """How the refiner is trained, and where."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 from counterfeit.errors import UserError
 from counterfeit.gan.refiner import Refiner
+
+# Of Lightning; with 16-mixed gradients would be clipped before they are scaled back.
+Precision = Literal["32-true", "bf16-mixed"]
 
 
 @dataclass(frozen=True)
@@ -53,3 +58,60 @@ class GanSettings:
         """An untrained refiner."""
         own = {f.name for f in dataclasses.fields(self)} - {"crop", "pool", "sample_every", "checkpoint_every"}
         return Refiner(size=self.crop, seed=seed, **{name: getattr(self, name) for name in own})
+
+
+@dataclass(frozen=True)
+class GanTrainerSettings:
+    """Where the refiner is trained, on one device; what is none follows the detector's trainer.
+
+    Attributes:
+        accelerator: of Lightning, such as cpu, gpu or auto.
+        devices: 1 for any device, or the number of one in brackets, as in [1].
+        precision: of the training; samples are made in 32 bits.
+    """
+
+    accelerator: str | None = None
+    devices: int | list[int] | None = None
+    precision: Precision | None = None
+
+    def __post_init__(self) -> None:
+        if self.devices is not None and (self.devices if isinstance(self.devices, int) else len(self.devices)) != 1:
+            raise UserError(f"gan_trainer.devices {self.devices}: the refiner is trained on one device, 1 or as in [1]")
+
+    def following(self, trainer: Mapping[str, Any]) -> "GanTrainerSettings":
+        """These settings, completed by ``accelerator``, ``devices`` and ``precision`` of the detector's trainer.
+
+        Raises:
+            UserError: the detector's precision is not one that the refiner can be trained in.
+        """
+        precision = self.precision or refiner_precision(trainer.get("precision"))
+        devices = first_device(trainer.get("devices")) if self.devices is None else self.devices
+        return GanTrainerSettings(self.accelerator or trainer.get("accelerator") or "auto", devices, precision)
+
+    def options(self) -> dict[str, Any]:
+        """Arguments of Lightning's trainer."""
+        return {
+            "accelerator": self.accelerator or "auto",
+            "devices": self.devices or 1,
+            "precision": self.precision or "32-true",
+        }
+
+
+def first_device(devices: Any) -> int | list[int]:
+    """The first device that Lightning's ``devices`` names, as in ``[1]``; 1, any, where it counts or says ``auto``."""
+    named = (
+        [int(part) for part in devices.split(",") if part] if isinstance(devices, str) and "," in devices else devices
+    )
+    return [named[0]] if isinstance(named, list) and named else 1
+
+
+def refiner_precision(precision: Any) -> Precision:
+    """Lightning's ``precision`` where the refiner can be trained in it; ``UserError`` where it cannot."""
+    known: dict[str, Precision] = {"32": "32-true", "None": "32-true", "bf16": "bf16-mixed"}
+    known |= {name: name for name in get_args(Precision)}
+    if str(precision) not in known:
+        raise UserError(
+            f"the refiner cannot follow --trainer.precision {precision}: "
+            f"set --gan_trainer.precision to {' or '.join(get_args(Precision))}"
+        )
+    return known[str(precision)]

@@ -22,7 +22,7 @@ from counterfeit.gan.finished import NEXT_ATTEMPT, finish, load_checkpoint, load
 from counterfeit.gan.health import diagnose, write_history
 from counterfeit.gan.networks import LATENT
 from counterfeit.gan.refiner import Refiner
-from counterfeit.gan.settings import GanSettings
+from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.gan.transplant import Composites, Sources, to_float, to_pixels
 
 __all__ = ["GanSettings", "Recorder", "load_refiner", "train_refiner"]
@@ -39,7 +39,7 @@ def train_refiner(
     *,
     restarts: int = 2,
     flips: bool,
-    accelerator: str = "cpu",
+    trainer: GanTrainerSettings | None = None,
 ) -> dict[str, Any]:
     """Train a refiner, unless ``folder`` holds a finished one.
 
@@ -55,7 +55,7 @@ def train_refiner(
         seed: source of all randomness.
         restarts: how many times a failed training may start anew.
         flips: whether the product allows mirror images.
-        accelerator: of Lightning, e.g. ``cpu`` or ``gpu``.
+        trainer: where to train; on whatever Lightning finds if none.
 
     Returns:
         What ``done.json`` says, see :func:`read_done`.
@@ -75,7 +75,7 @@ def train_refiner(
     for attempt in range(start["attempt"] if start else 0, restarts + 1):
         refiner = settings.refiner(seed + NEXT_ATTEMPT * attempt)
         recorder = Recorder(folder, sources, settings, seed, attempt, flips)
-        recorder.fit(refiner, accelerator, start)
+        recorder.fit(refiner, trainer or GanTrainerSettings(), start)
         start = None
         if recorder.reason is None:
             break
@@ -103,7 +103,7 @@ class Recorder(pl.Callback):
         self.window: list[dict[str, Tensor]] = []
         self.reason: str | None = None
 
-    def fit(self, refiner: Refiner, accelerator: str, start: dict[str, Any] | None) -> None:
+    def fit(self, refiner: Refiner, where: GanTrainerSettings, start: dict[str, Any] | None) -> None:
         """Train from ``start``, or from the beginning, to the end of the budget or until a health check fails."""
         if start:
             refiner.load_state_dict(start["module"], strict=False)
@@ -114,8 +114,7 @@ class Recorder(pl.Callback):
         )
         self.probe = self.probes(batches)
         trainer = pl.Trainer(
-            accelerator=accelerator,
-            devices=1,
+            **where.options(),
             max_epochs=1,
             logger=False,
             callbacks=[self],

@@ -15,6 +15,7 @@ from counterfeit.gan import train
 from counterfeit.gan.augment import RefinerBatches, draw_pool
 from counterfeit.gan.finished import load_generator
 from counterfeit.gan.refiner import Refiner, ema_decay, update_average
+from counterfeit.gan.settings import GanTrainerSettings
 from counterfeit.gan.train import GanSettings, Recorder, load_refiner, train_refiner
 from counterfeit.gan.transplant import Sources, host_candidates
 
@@ -150,6 +151,17 @@ def test_wrong_settings_are_the_users_mistake(wrong: dict[str, float]) -> None:
 
 def test_the_defaults_of_the_settings_are_those_of_the_refiner() -> None:
     assert dict(GanSettings().refiner(0).hparams) == dict(Refiner().hparams)
+
+
+def test_a_refiner_trains_in_half_precision_and_samples_in_full(
+    sources: Sources, uninterrupted: Path, tmp_path: Path
+) -> None:
+    settings = dataclasses.replace(SETTINGS, kimg=0.04)
+    done = train_refiner(tmp_path, sources, settings, 3, flips=True, trainer=GanTrainerSettings(precision="bf16-mixed"))
+    assert done["healthy"] and done["images"] == 40
+    half, full = (load_file(folder / "gan.safetensors") for folder in (tmp_path, uninterrupted))
+    assert {v.dtype for v in half.values()} == {torch.float32}
+    assert not torch.equal(half["leave.weight"], full["leave.weight"])
 
 
 def test_one_label_is_the_users_mistake(sources: Sources, tmp_path: Path) -> None:
