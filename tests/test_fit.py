@@ -12,9 +12,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 from PIL import Image
+from safetensors.torch import load_file
 
+from counterfeit.data.images import decode_image
+from counterfeit.detector import Detector
 from counterfeit.fit import command_line, main
 from counterfeit.gan import train
 
@@ -251,3 +255,29 @@ def test_a_refiner_that_failed_three_times_is_replaced_by_plain_transplants(
     generator = json.loads((out / "synthetic/0/provenance.json").read_text())["generator"]
     assert (generator["name"], generator["attempt"], generator["reason"]) == ("transplant", 2, "collapsed: planted")
     assert "its bank is made of plain transplants" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_tuned_detector_ships_with_its_backbone_and_scores_as_in_the_experiment(
+    tiny: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ["--model.unfreeze=1", "--experiment.arms=[real,transplant]", "--data.size=64", "--out", str(out)]
+    assert main([*tiny, *options]) == 0
+    card = json.loads((out / "detector.json").read_text())
+    shipped = Detector(**card["hyperparameters"]).eval()
+    shipped.load_state_dict(load_file(out / "detector.safetensors"))
+    frozen, tuned = Detector(size=64).backbone.state_dict(), shipped.backbone.state_dict()
+    changed = {name.split(".")[1] for name in frozen if not torch.equal(frozen[name], tuned[name])}
+    assert changed == {"blocks", "conv_head", "bn2"}
+    table = pq.read_table(out / "detector/0" / card["arm"] / f"{card['dose']:g}" / "predictions.parquet")
+    data = command_line([*tiny, "--data.size=64"]).plan().data
+    pixels = [decode_image(data.folder / path, 64) for path in table["path"].to_pylist()]
+    with torch.inference_mode():
+        scores = torch.sigmoid(shipped(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)))
+    assert scores.numpy() == pytest.approx(table["score"].to_numpy(), abs=1e-3)
+    before = predictions(out)
+    for path in out.glob("detector/*/*/*/predictions.parquet"):
+        path.unlink()  # read from tuned.safetensors again, not trained again
+    assert main([*tiny, *options, "--stages", "[detector]"]) == 0
+    assert predictions(out) == before

@@ -54,11 +54,19 @@ class Embedder:
         size: side of the square images in pixels, a multiple of 32.
         cache: folder of the cache; ``None`` computes everything anew.
         device: where torch runs the pass; on ``cpu`` ONNX Runtime does, which is about three times as fast.
+        network: a tuned backbone of that name, which must not share a cache with others; the pretrained one if none.
     """
 
-    def __init__(self, backbone: str, size: int, cache: Path | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        backbone: str,
+        size: int,
+        cache: Path | None = None,
+        device: str = "cpu",
+        network: Backbone | None = None,
+    ) -> None:
         self.name, self.size, self.device = backbone, size, device
-        self.network = load_backbone(backbone)
+        self.network = network or load_backbone(backbone)
         self.grid = size // GRID_STRIDE
         self._pass: Pass | None = None
         self._caches: tuple[ArrayCache, ArrayCache] | None = None

@@ -47,6 +47,29 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
+    def last_stages(self, count: int) -> list[nn.Parameter]:
+        """Parameters of the last stages, counted from the end.
+
+        A stage ends where the stride doubles next; what comes after the last one belongs to it. Lite0 has five.
+
+        Args:
+            count: how many stages; 0 for none.
+
+        Raises:
+            UserError: the network has fewer.
+        """
+        ends = [str(stage["module"]) for stage in self.network.feature_info]  # type: ignore[union-attr]
+        if not 0 <= count <= len(ends):
+            raise UserError(f"model.unfreeze is a number of stages from 0 to {len(ends)} of this backbone, not {count}")
+        order = {name: i for i, (name, _) in enumerate(self.network.named_modules())}
+        last = [max(i for name, i in order.items() if f"{name}.".startswith(f"{end}.")) for end in ends]
+        found = []
+        for name, parameter in self.network.named_parameters():
+            stage = sum(end < order[name.rpartition(".")[0]] for end in last)
+            if min(stage, len(ends) - 1) >= len(ends) - count:
+                found.append(parameter)
+        return found
+
     def stage_maps(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The last layer's map and the three stages' maps of images ``(N, 3, H, W)`` in [0, 1]."""
         normalised = (images - self.mean) / self.std

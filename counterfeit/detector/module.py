@@ -1,5 +1,6 @@
 """The detector as a LightningModule: raw images in, calibrated logits out."""
 
+import copy
 from typing import Any
 
 import pytorch_lightning as pl
@@ -33,6 +34,7 @@ class Detector(pl.LightningModule):
         lr: peak learning rate of Adam.
         image_penalty: strength of the squared penalty on the image heads' weights.
         patch_penalty: weight decay of the patch heads.
+        unfreeze: stages of the backbone to fine-tune after the heads, counted from the end; 0 keeps it frozen.
     """
 
     def __init__(
@@ -45,12 +47,15 @@ class Detector(pl.LightningModule):
         lr: float = 3e-3,
         image_penalty: float = 0.7,
         patch_penalty: float = 1e-3,
+        unfreeze: int = 0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         self.size, self.folds, self.lr = size, folds, lr
         self.image_penalty, self.patch_penalty = image_penalty, patch_penalty
         self.backbone = load_backbone(backbone)
+        if self.backbone.last_stages(unfreeze):
+            self.backbone = copy.deepcopy(self.backbone)  # or tuned weights would be loaded into that of all others
         self.image_heads = ImageHeads(self.backbone.pooled_features, folds)
         self.patch_heads = PatchHeads(self.backbone.patch_features, hidden, folds)
         self.bank = GenuineBank(self.backbone.patch_features, bank, folds)

@@ -12,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
-from counterfeit.backbone import Embeddings
+from counterfeit.backbone import Embedder, Embeddings
 from counterfeit.data.manifest import write_table
-from counterfeit.detector import PARTS, Detector, score_parts, train_detector
-from counterfeit.experiment.arms import training_set
+from counterfeit.detector import PARTS, Detector, TrainingSet, score_parts, train_detector
+from counterfeit.experiment.arms import BANKS, training_set
 from counterfeit.experiment.folder import RunFolder, write_json
 from counterfeit.experiment.seed import Seed
+from counterfeit.experiment.tuning import tune, tuned_embedder, tuning_set
 from counterfeit.gan.finished import load_generator
 from counterfeit.gan.settings import GanSettings
 from counterfeit.synthesis import Bank, Candidates, SynthesisSettings, read_bank, synthesise, transplants, write_bank
@@ -52,9 +53,9 @@ class Cells:
         """``predictions.parquet`` of the cell's test images; written last, so that it marks a finished cell."""
         path = self.folder.cell(seed.number, arm, dose) / "predictions.parquet"
         if not path.exists():
-            detector = self.detector(seed, arm, dose)
+            detector, embedder = self.final(seed, arm, dose)
             rows = seed.rows("test")
-            parts = score_parts(detector, seed.data.embed(seed.embedder, rows, view=0))
+            parts = score_parts(detector, seed.data.embed(embedder, rows, view=0))
             with torch.inference_mode():
                 score = torch.sigmoid(detector.combination(parts).double())
             photos = seed.data.photos
@@ -81,16 +82,31 @@ class Cells:
         if path.exists():
             detector.load_state_dict(load_file(path), strict=False)
             return detector.eval()
-        training = training_set(seed, arm, self.synthesis.count, dose, lambda name: self.bank(seed, name))
+        training = self._training_set(seed, arm, dose)
         train_detector(detector, self.make_trainer(), training, seed.number, one_class=arm == "one-class")
         rows = seed.rows("validation")
         parts = score_parts(detector, seed.data.embed(seed.embedder, rows, view=0))
         detector.combination.calibrate(parts, seed.data.photos.label[rows], self.operating_point)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        save_file(_heads(detector), partial)
-        partial.replace(path)
+        _save(_heads(detector), path)
         return detector.eval()
+
+    def final(self, seed: Seed, arm: str, dose: float) -> tuple[Detector, Embedder]:
+        """The cell's detector as it is used, and an embedder that goes with it: tuned where ``model.unfreeze`` asks."""
+        detector = self.detector(seed, arm, dose)
+        if not detector.hparams["unfreeze"] or arm == "one-class":
+            return detector, seed.embedder
+        path = self.folder.cell(seed.number, arm, dose) / "tuned.safetensors"
+        if not path.exists():
+            bank = self.bank(seed, arm) if arm in BANKS else None
+            images = tuning_set(seed, arm, self._training_set(seed, arm, dose), bank)
+            made = (self.make_detector, self.make_trainer, self.operating_point)
+            tuned = tune(seed, detector, images, lambda again: self._training_set(again, arm, dose), *made)
+            _save(tuned.state_dict(), path)
+        detector.load_state_dict(load_file(path))
+        return detector, tuned_embedder(seed, detector.backbone)
+
+    def _training_set(self, seed: Seed, arm: str, dose: float) -> TrainingSet:
+        return training_set(seed, arm, self.synthesis.count, dose, lambda name: self.bank(seed, name))
 
     def bank(self, seed: Seed, arm: str) -> Bank:
         """The seed's bank for one of ``BANKS``: ``synthetic`` is the product's, ``transplant`` plain composites, ..."""
@@ -124,16 +140,15 @@ class Cells:
 
     def ship(self, seed: Seed, arm: str, dose: float) -> None:
         """Write the whole detector of a cell, backbone included, into the run folder: the one to put to use."""
-        detector = self.detector(seed, arm, dose)
-        partial = self.folder.path / "detector.safetensors.partial"
-        save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, partial)
-        partial.replace(self.folder.path / "detector.safetensors")
+        detector, _ = self.final(seed, arm, dose)
+        _save(detector.state_dict(), self.folder.path / "detector.safetensors")
         combination = detector.combination
         card = {
             "arm": arm,
             "dose": dose,
             "seed": seed.number,
-            "hyperparameters": dict(detector.hparams),
+            # Without what Lightning adds for itself: these are the arguments of Detector.
+            "hyperparameters": {name: value for name, value in detector.hparams.items() if not name.startswith("_")},
             "mean": detector.backbone.mean.flatten().tolist(),
             "std": detector.backbone.std.flatten().tolist(),
             "calibration": {"slope": combination.slope.item(), "offset": combination.offset.item()},
@@ -175,7 +190,15 @@ def _logits(detector: Detector, embeddings: Embeddings, fold: NDArray[np.int64] 
     return array
 
 
+def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Write tensors by rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_suffix(".partial")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, written)
+    written.replace(path)
+
+
 def _heads(detector: Detector) -> dict[str, torch.Tensor]:
     """All but the frozen backbone, which every cell shares."""
     state = detector.state_dict()
-    return {name: value.contiguous() for name, value in state.items() if not name.startswith("backbone.")}
+    return {name: value for name, value in state.items() if not name.startswith("backbone.")}

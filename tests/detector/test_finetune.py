@@ -1,0 +1,136 @@
+"""Fine-tuning learns, changes what it may and nothing else, and is found again in a file."""
+
+import copy
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from safetensors.torch import load, save
+from torch.utils.data import DataLoader
+
+from counterfeit.backbone import load_backbone
+from counterfeit.detector import Detector
+from counterfeit.detector.finetune import BackboneTuning, PixelBatches, TuningSet, finetune
+from counterfeit.detector.module import member_loss
+from counterfeit.errors import UserError
+
+FOLDS = 3
+
+
+def images() -> TuningSet:
+    """Noise, and in counterfeits a fine grid over it."""
+    label = np.r_[np.ones(12, np.int64), np.zeros(12, np.int64)]
+    pixels = np.random.default_rng(0).integers(60, 196, (24, 64, 64, 3), dtype=np.uint8)
+    pixels[:12, ::4] = 220
+    fold = np.arange(24) % FOLDS
+    return TuningSet(pixels, label, np.full(24, 1 / 24), np.stack([fold, fold], 1))
+
+
+def same(pixels: np.ndarray, seed: int) -> np.ndarray:
+    return pixels
+
+
+def trainer(epochs: int = 1) -> pl.Trainer:
+    return pl.Trainer(
+        max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, accelerator="cpu",
+    )  # fmt: skip
+
+
+def detector(stages: int) -> Detector:
+    made = Detector(size=64, folds=FOLDS, bank=16, unfreeze=stages)
+    with torch.inference_mode():
+        noise = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        made.image_heads.standardise_to(made.backbone(noise)[0])
+    return made
+
+
+def loss(tuning: BackboneTuning) -> float:
+    batch = PixelBatches(images(), FOLDS, same, seed=9).draw(np.random.default_rng(9))
+    with torch.inference_mode():
+        logits = tuning.image_heads(tuning.backbone(batch["images"])[0])
+        return member_loss(logits, batch["label"], batch["member"]).item()
+
+
+@pytest.fixture(scope="module")
+def tuned() -> tuple[Detector, BackboneTuning, BackboneTuning]:
+    before = detector(2)
+    tuning = BackboneTuning(before, 2)
+    start = copy.deepcopy(tuning)
+    trainer().fit(tuning, DataLoader(PixelBatches(images(), FOLDS, same, seed=0), batch_size=None))
+    return before, start, tuning
+
+
+def test_the_loss_falls(tuned: tuple[Detector, BackboneTuning, BackboneTuning]) -> None:
+    _, start, tuning = tuned
+    assert loss(tuning) < 0.7 * loss(start)
+
+
+def test_frozen_stages_stay_as_they_were_and_the_last_ones_change(
+    tuned: tuple[Detector, BackboneTuning, BackboneTuning],
+) -> None:
+    _, start, tuning = tuned
+    before, after = start.backbone.state_dict(), tuning.backbone.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    # The last two of the five stages of Lite0 are blocks 3 to 6; running statistics never change.
+    assert {name.split(".")[2] for name in changed if ".blocks." in name} == {"3", "4", "5", "6"}
+    assert not any("running" in name or ".conv_stem." in name for name in changed)
+
+
+def test_neither_the_detector_nor_the_shared_backbone_is_touched(
+    tuned: tuple[Detector, BackboneTuning, BackboneTuning],
+) -> None:
+    before, start, _ = tuned
+    load_backbone.cache_clear()
+    fresh = load_backbone().state_dict()
+    for backbone in (before.backbone, start.backbone):
+        assert all(torch.equal(value, fresh[name]) for name, value in backbone.state_dict().items())
+
+
+def test_a_tuned_detector_scores_the_same_after_reloading_and_leaves_others_alone() -> None:
+    saved = detector(1)
+    saved.backbone = finetune(saved, trainer(), images(), same, seed=0)
+    torch.nn.init.normal_(saved.image_heads.weight)
+    assert not any(parameter.requires_grad for parameter in saved.backbone.parameters())
+    state = save({name: value.contiguous() for name, value in saved.state_dict().items()})
+    frozen, batch = Detector(size=64, folds=FOLDS, bank=16), torch.rand(3, 3, 64, 64)
+    with torch.inference_mode():
+        unrelated = frozen.backbone(batch)[0]
+        again = Detector(**dict(saved.hparams)).eval()
+        again.load_state_dict(load(state))
+        assert torch.equal(again(batch), saved.eval()(batch))
+        assert torch.equal(frozen.backbone(batch)[0], unrelated)
+        assert not torch.equal(again.backbone(batch)[0], unrelated)
+
+
+@pytest.mark.slow
+def test_the_seed_decides_the_result() -> None:
+    first, again, other = (finetune(detector(1), trainer(), images(), same, seed=s).state_dict() for s in (0, 0, 1))
+    name = "network.conv_head.weight"
+    assert torch.equal(first[name], again[name])
+    assert not torch.equal(first[name], other[name])
+
+
+def test_batches_hold_augmented_views_and_leave_out_the_own_fold() -> None:
+    batches = PixelBatches(images(), FOLDS, lambda pixels, seed: np.full_like(pixels, seed % 256), seed=0)
+    batch = next(iter(batches))
+    assert batch["images"].shape == (16, 3, 64, 64)
+    assert len(batch["images"][:, 0, 0, 0].unique()) > 8  # another seed for each image
+    assert batch["member"].sum(1).tolist() == [FOLDS - 1] * 16
+
+
+@pytest.mark.parametrize("stages", [-1, 6])
+def test_there_are_five_stages_to_unfreeze(stages: int) -> None:
+    with pytest.raises(UserError, match="from 0 to 5"):
+        Detector(unfreeze=stages)
+
+
+def test_stages_are_counted_from_the_end_and_end_with_their_stride() -> None:
+    backbone = load_backbone()
+    names = {id(parameter): name for name, parameter in backbone.network.named_parameters()}
+    last = [{names[id(p)].split(".")[0] for p in backbone.last_stages(n)} for n in (0, 1)]
+    assert last == [set(), {"blocks", "conv_head", "bn2", "classifier"}]
+    assert {names[id(p)].split(".")[1] for p in backbone.last_stages(1) if "blocks" in names[id(p)]} == {"5", "6"}
+    assert len(backbone.last_stages(5)) == len(names)
