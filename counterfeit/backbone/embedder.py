@@ -5,6 +5,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,10 +98,10 @@ class Embedder:
             return self(pixels(list(keys)))
         pooled, patches = self._caches
         missing = sorted(set(pooled.missing(keys)) | set(patches.missing(keys)))
-        starts = range(0, len(missing), BATCH)
-        for i in track(starts, description=what, transient=True, disable=len(starts) < 8):
-            chunk = missing[i : i + BATCH]
-            result = self._run(pixels(chunk))
+        chunks = [missing[i : i + BATCH] for i in range(0, len(missing), BATCH)]
+        shown = track(chunks, description=what, transient=True, disable=len(chunks) < 8)
+        for chunk, images in zip(shown, read_ahead(pixels, chunks), strict=True):
+            result = self._run(images)
             pooled.append(chunk, result[0])
             patches.append(chunk, result[1])
         return Embeddings(pooled.rows(keys), patches.rows(keys))  # type: ignore[arg-type]
@@ -110,6 +111,18 @@ class Embedder:
             cpu = self.device == "cpu"
             self._pass = onnx_pass(self.network, self.size) if cpu else torch_pass(self.network, self.device)
         return self._pass(np.ascontiguousarray(pixels))
+
+
+def read_ahead(
+    pixels: Callable[[list[str]], NDArray[np.uint8]], chunks: Sequence[list[str]]
+) -> Iterator[NDArray[np.uint8]]:
+    """The images of each chunk in turn; the next ones are read and augmented in a thread beside the caller's work."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = [reader.submit(pixels, chunk) for chunk in chunks[:1]]
+        for number in range(1, len(chunks) + 1):
+            images = coming.pop().result()
+            coming = [reader.submit(pixels, chunk) for chunk in chunks[number : number + 1]]
+            yield images
 
 
 class _Uint8Pass(torch.nn.Module):

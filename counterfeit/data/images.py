@@ -4,9 +4,9 @@ import hashlib
 import io
 import multiprocessing
 import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext, suppress
+from collections.abc import Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -98,7 +98,7 @@ def load_pixels(root: Path, paths: Sequence[str], size: int, cache_folder: Path,
         paths: images, relative to ``root``.
         size: side of the decoded squares in pixels.
         cache_folder: where the decoded pixels are kept between runs.
-        workers: processes that decode; 0 decodes in this one. The result is the same.
+        workers: processes that decode; 0 decodes in threads of this one. The result is the same.
     """
     cache = ArrayCache(cache_folder, f"pixels-{size}", (size, size, 3), np.uint8)
     digests: dict[str, str] = {}
@@ -191,17 +191,10 @@ def _fill(cache: ArrayCache, files: dict[str, Path], workers: int) -> dict[str, 
     keys = list(files)
     reasons: dict[str, str] = {}
     batches = range(0, len(keys), BATCH)
-    # Spawned, not forked: a fork of a process in which torch or a progress bar runs threads can hang.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) if workers and keys else nullcontext()
-    with pool as executor:
+    with _decoders(workers if keys else 0) as executor:
         for start in track(batches, "decoding", disable=len(keys) < PROGRESS_FROM, transient=True):
             batch = keys[start : start + BATCH]
-            decode = partial(_decode, size=size)
-            results: Iterator[Pixels | str] = (
-                map(decode, (files[key] for key in batch))
-                if executor is None
-                else executor.map(decode, [files[key] for key in batch], chunksize=8)
-            )
+            results = executor.map(partial(_decode, size=size), [files[key] for key in batch], chunksize=8)
             good: dict[str, Pixels] = {}
             for key, result in zip(batch, results, strict=True):
                 if isinstance(result, str):
@@ -211,3 +204,10 @@ def _fill(cache: ArrayCache, files: dict[str, Path], workers: int) -> dict[str, 
             if good:
                 cache.append(list(good), np.stack(list(good.values())))
     return reasons
+
+
+def _decoders(workers: int) -> Executor:
+    if workers:
+        # Spawned, not forked: a fork of a process in which torch or a progress bar runs threads can hang.
+        return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
+    return ThreadPoolExecutor()  # Pillow lets other threads run while it decodes and resizes

@@ -136,7 +136,7 @@ def recoloured(image: Pixels, generator: np.random.Generator) -> Pixels:
 
 
 def draw_tint(image: Pixels, generator: np.random.Generator) -> Pixels:
-    """A small random colour ``(3,)`` to add; none to a grey photograph, where any colour would give the anomaly away."""
+    """A small random colour ``(3,)`` to add; none to a grey photograph, where colour would give the anomaly away."""
     saturation = float((image.max(2) - image.min(2)).mean())
     tint: Pixels = (min(1.0, saturation / 0.1) * generator.normal(0, 0.05, 3)).astype(np.float32)
     return tint
