@@ -281,3 +281,12 @@ def test_a_tuned_detector_ships_with_its_backbone_and_scores_as_in_the_experimen
         path.unlink()  # read from tuned.safetensors again, not trained again
     assert main([*tiny, *options, "--stages", "[detector]"]) == 0
     assert predictions(out) == before
+
+
+@pytest.mark.slow
+def test_the_number_of_workers_changes_nothing(finished: tuple[Path, str], tmp_path: Path) -> None:
+    for workers in (1, 2):
+        fresh = [*TINY, f"--data.cache={tmp_path / f'cache-{workers}'}", f"--data.num_workers={workers}"]
+        out = tmp_path / str(workers)
+        assert main([*fresh, "--out", str(out)]) == 0
+        assert predictions(out) == predictions(finished[0])

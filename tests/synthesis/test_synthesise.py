@@ -1,0 +1,109 @@
+"""The making of a bank from a dozen images, with a detector that measures how red an image is."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from counterfeit.backbone import Embeddings
+from counterfeit.gan.transplant import Sources, host_candidates
+from counterfeit.synthesis import Candidates, SynthesisSettings, synthesise
+
+SETTINGS = SynthesisSettings(count=6, overdraw=4)
+SIDE, GENUINE, COUNTERFEITS = 32, 20, 8
+
+
+def embed(pixels: np.ndarray) -> Embeddings:
+    """Mean colours as pooled features: all that this detector sees."""
+    return Embeddings(pixels.mean((1, 2)).astype(np.float32), np.zeros((len(pixels), 4, 4, 1), np.float16))
+
+
+def redness(found: Embeddings, fold: np.ndarray) -> np.ndarray:
+    return (found.pooled[:, 0] - found.pooled[:, 1:].mean(1)).astype(np.float64)
+
+
+def unchanged(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
+    return images
+
+
+@pytest.fixture(scope="module")
+def real() -> Candidates:
+    """Grey labels; counterfeits have a red corner, which is their evidence."""
+    generator = np.random.default_rng(0)
+    label = np.r_[np.zeros(GENUINE, np.int64), np.ones(COUNTERFEITS, np.int64)]
+    pixels = generator.integers(100, 140, (len(label), SIDE, SIDE, 3), dtype=np.uint8)
+    strength = np.linspace(140, 250, COUNTERFEITS)[:, None, None]  # from barely visible to bright
+    pixels[label == 1, :16, :16, 0] = strength
+    evidence = generator.random((len(label), 4, 4)).astype(np.float32) / 10
+    evidence[label == 1, :2, :2] += 1
+    embeddings = embed(pixels)
+    fold = np.arange(len(label)) % 3
+    return Candidates(
+        sources=Sources(pixels, label, evidence, host_candidates(embeddings.pooled, label)),
+        path=np.array([f"{i}.png" for i in range(len(label))]),
+        group=np.array([f"item{i}" for i in range(len(label))]),
+        fold=fold,
+        features=embeddings.pooled.astype(np.float64),
+        score=redness(embeddings, fold),
+        operating_point=5.0,
+        embed=embed,
+        standardise=lambda pooled: pooled.astype(np.float64),
+        rate=redness,
+    )
+
+
+def test_a_bank_is_of_both_labels_with_hosts_and_donors_of_its_own(real: Candidates) -> None:
+    bank, counts = synthesise(real, unchanged, replace_novelty(0.0), seed=1)
+    genuine = set(real.path[:GENUINE].tolist())
+    assert set(bank.label.tolist()) == {0, 1}
+    assert set(bank.host.tolist()) <= genuine
+    assert all((donor in genuine) == (y == 0) for donor, y in zip(bank.donor.tolist(), bank.label, strict=True))
+    assert (bank.host != bank.donor).all()
+    assert counts["kept"] == {"counterfeit": int((bank.label == 1).sum()), "genuine": int((bank.label == 0).sum())}
+    assert bank.pixels.shape == (len(bank), SIDE, SIDE, 3) and bank.masks.shape == (len(bank), SIDE, SIDE)
+
+
+def test_every_candidate_is_kept_or_counted_by_the_reason_against_it(real: Candidates) -> None:
+    _, counts = synthesise(real, unchanged, SETTINGS, seed=1)
+    assert counts["drawn"] == {"counterfeit": 24, "genuine": 12}
+    for label in ("counterfeit", "genuine"):
+        assert counts["kept"][label] + sum(counts["rejected"][label].values()) == counts["drawn"][label]
+
+
+def test_kept_counterfeits_carry_their_evidence(real: Candidates) -> None:
+    bank, _ = synthesise(real, unchanged, SETTINGS, seed=1)
+    made = bank.pixels[bank.label == 1].astype(float)
+    red = made[..., 0] - made[..., 1:].mean(-1)
+    inside = bank.masks[bank.label == 1] > 150
+    assert len(made) and red[inside].mean() > 3 * abs(red[~inside].mean())
+
+
+def test_a_refiner_that_washes_the_evidence_out_adds_no_counterfeit(real: Candidates) -> None:
+    def wash(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
+        return images.mean(1, keepdim=True) * torch.tensor([0.98, 1.0, 1.0]).view(1, 3, 1, 1)
+
+    bank, counts = synthesise(real, wash, SETTINGS, seed=1)
+    assert counts["kept"]["counterfeit"] == (bank.label == 1).sum() == 0
+    rejected = counts["rejected"]["counterfeit"]
+    assert rejected["support"] + rejected["label"] == 24
+
+
+def test_a_refiner_that_returns_the_host_is_no_novelty(real: Candidates) -> None:
+    def host(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
+        return torch.full_like(images, 120 / 255)
+
+    flat = replace(real, sources=replace(real.sources, pixels=np.full_like(real.sources.pixels, 120)))
+    _, counts = synthesise(flat, host, replace_novelty(2.0), seed=1)
+    assert counts["kept"] == {"counterfeit": 0, "genuine": 0}
+
+
+def test_the_seed_decides(real: Candidates) -> None:
+    first, again, other = (synthesise(real, unchanged, SETTINGS, seed=s)[0] for s in (1, 1, 2))
+    assert np.array_equal(first.pixels, again.pixels) and np.array_equal(first.donor, again.donor)
+    assert first.pixels.shape != other.pixels.shape or not np.array_equal(first.pixels, other.pixels)
+
+
+def replace_novelty(novelty: float) -> SynthesisSettings:
+    return replace(SETTINGS, novelty=novelty)
