@@ -29,7 +29,7 @@ MISTAKES = {
     "--trainer.accelerator=gpuu": "gpuu",
     "--gan_trainer.accelerator=gpuu": "gpuu",
     "--gan_trainer.devices=2": "one device",
-    "--trainer.precision=16-mixed": "--gan_trainer.precision",
+    "--trainer.precision=64-true": "--gan_trainer.precision",
     "--stages=[repot]": "repot",
     "--config=nowhere.yaml": "nowhere.yaml",
 }
