@@ -28,7 +28,6 @@ class Neighbour:
 
     kind: Literal["reference", "photo"]
     id: int
-    likeness: float
 
 
 @dataclass
@@ -41,8 +40,8 @@ class _Pool:
     def nearest(self, feature: Floats, sha256: str) -> list[Neighbour]:
         likeness = self.features @ feature
         order = np.argsort(-likeness, kind="stable")[: SHOWN + 1]
-        found = [(self.members[i], float(likeness[i])) for i in order if self.members[i][2] != sha256]
-        return [Neighbour(kind, number, value) for (kind, number, _), value in found[:SHOWN]]
+        found = [self.members[i] for i in order if self.members[i][2] != sha256]
+        return [Neighbour(kind, number) for kind, number, _ in found[:SHOWN]]
 
 
 class Features:
@@ -97,8 +96,10 @@ class Neighbours:
         chosen = [i for i in chosen if known[i].sha256 in readable]
         raw = features.rows([known[i].sha256 for i in chosen])
         self.count = len(chosen)
+        spread = raw.std(0) if len(raw) else np.ones(1, np.float32)
         self._centre = raw.mean(0) if len(raw) else np.zeros(1, np.float32)
-        self._scale = np.maximum(raw.std(0), 1e-6) if len(raw) else np.ones(1, np.float32)
+        # A feature that is the same in nearly all references would outweigh the others in an image that has another.
+        self._scale = np.maximum(spread, np.median(spread) / 2) + 1e-6
         self._pools = []
         for label in (0, 1):
             mine = [position for position, i in enumerate(chosen) if known[i].label == label]

@@ -9,13 +9,13 @@ State = Literal["open", "second", "disputed", "done"]
 VERDICTS: tuple[Verdict, ...] = ("counterfeit", "genuine", "unsure")
 REASONS = {
     "print": "Print quality",
-    "lettering": "Lettering or spelling",
-    "emblem": "Logo or emblem",
+    "lettering": "Lettering",
+    "emblem": "Logo, emblem",
     "colour": "Colour",
-    "material": "Material or stitching",
-    "packaging": "Packaging or label",
-    "listing": "Seller or listing",
-    "other": "Other (say what)",
+    "material": "Material, seam",
+    "packaging": "Packaging",
+    "listing": "Seller, listing",
+    "other": "Other: see note",
 }
 
 

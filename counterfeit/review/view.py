@@ -80,7 +80,7 @@ def item_page(desk: Desk, session: Session, item: sqlite3.Row, error: str = "") 
         "flagged": item["score"] >= scored.threshold,
         "rule": scored.rule,
         "copies": [row["path"] for row in db.execute("SELECT path FROM listing WHERE item = ?", (item["id"],))][1:],
-        "neighbours": (("Nearest genuine", genuine), ("Nearest confirmed counterfeits", counterfeit)),
+        "neighbours": (("Nearest genuine", genuine), ("Confirmed counterfeits", counterfeit)),
         "note": desk.note,
         "heat": desk.heat is not None,
         "decisions": decisions if item["state"] in ("done", "disputed") or mine else [],

@@ -23,6 +23,7 @@ function switchHeat() {
   if (!heat.src) heat.src = heat.dataset.src;
   heat.hidden = !heat.hidden;
   toggle.setAttribute("aria-pressed", String(!heat.hidden));
+  one("[data-heat-note]").hidden = heat.hidden;
   layHeat();
 }
 
