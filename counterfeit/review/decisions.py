@@ -53,9 +53,7 @@ def next_item(db: Database, reviewer: str) -> int | None:
         row = writing.execute(fresh, parameters).fetchone() or writing.execute(skipped, parameters).fetchone()
         if row is None:
             return None
-        writing.execute("UPDATE item SET holder = NULL WHERE holder = ?", (reviewer,))
-        until = time.time() + HOLD
-        writing.execute("UPDATE item SET holder = ?, held_until = ? WHERE id = ?", (reviewer, until, row["id"]))
+        _hold(writing, row["id"], reviewer)
         return int(row["id"])
 
 
@@ -166,7 +164,9 @@ def _settle(writing: sqlite3.Connection, item: sqlite3.Row, second: bool) -> Non
 
 
 def _hold(writing: sqlite3.Connection, item: int, reviewer: str) -> None:
+    """Keep one item for a reviewer, and none of those kept before."""
     until = time.time() + HOLD
+    writing.execute("UPDATE item SET holder = NULL WHERE holder = ?", (reviewer,))
     writing.execute("UPDATE item SET holder = ?, held_until = ? WHERE id = ?", (reviewer, until, item))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -133,17 +133,23 @@ def _gold(scored: Scored, policy: Policy, items: dict[str, dict[str, Any]]) -> l
         np.array([photograph.label for photograph, _ in candidates], np.int64),
         count,
     )
-    names = [row["path"] for row in items.values()]
+    taken = {row["path"] for row in scored.rows}
     return [
-        (known.sha256, _alias(known, names), known.path, "gold", known.label, score)
+        (known.sha256, _alias(known, taken), known.path, "gold", known.label, score)
         for known, score in (candidates[i] for i in chosen)
     ]
 
 
-def _alias(known: Known, names: list[str]) -> str:
-    """A name beside a scored photograph; the true one would give the answer away."""
+def _alias(known: Known, taken: set[str]) -> str:
+    """A name beside a scored photograph, like its own; the true one would give the answer away."""
+    names = sorted(taken)
     number = int(known.sha256[:12], 16)
     beside = PurePosixPath(names[number % len(names)])
-    digits = "".join(str((number >> 3 * i) % 10) if c.isdigit() else c for i, c in enumerate(beside.stem))
-    stem = digits if digits != beside.stem else f"{beside.stem}_{number % 7 + 2}"
-    return str(beside.with_name(stem + Path(known.path).suffix))
+    for attempt in range(number, number + 1000):
+        stem = beside.stem
+        for place in [i for i, c in enumerate(stem) if c.isdigit()][-3:]:
+            stem = f"{stem[:place]}{attempt // 10 ** (len(stem) - place - 1) % 10}{stem[place + 1 :]}"
+        alias = str(beside.with_name((stem if stem != beside.stem else f"{stem}_{attempt % 90 + 10}") + beside.suffix))
+        if alias not in taken:
+            return alias
+    return f"{beside}_{number}"
