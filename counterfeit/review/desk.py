@@ -5,15 +5,18 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from counterfeit.data.images import BadImage
 from counterfeit.review.database import Database
 from counterfeit.review.fill import Policy, open_review
-from counterfeit.review.heat import HeatMaps
 from counterfeit.review.known import Known, known_photographs, photographs_root
-from counterfeit.review.neighbours import Features, Neighbour, Neighbours
 from counterfeit.review.pictures import Pictures
 from counterfeit.review.scored import Scored
+
+if TYPE_CHECKING:  # they need torch, which a review without its run does without
+    from counterfeit.review.heat import HeatMaps
+    from counterfeit.review.neighbours import Features, Neighbour, Neighbours
 
 CACHE = "review-cache"
 
@@ -40,8 +43,8 @@ class Desk:
     photographs: Pictures
     known: Sequence[Known]
     references: Pictures | None
-    neighbours: Neighbours | None
-    heat: HeatMaps | None
+    neighbours: "Neighbours | None"
+    heat: "HeatMaps | None"
     note: str
 
     def content(self, item: sqlite3.Row) -> bytes:
@@ -52,7 +55,7 @@ class Desk:
         """An item as the page shows it; raises ``BadImage`` where it cannot be had."""
         return self._pictures_of(item).jpeg(item["file"], item["sha256"], size)
 
-    def nearest(self, item: sqlite3.Row) -> tuple[list[Neighbour], list[Neighbour]]:
+    def nearest(self, item: sqlite3.Row) -> "tuple[list[Neighbour], list[Neighbour]]":
         """Genuine and counterfeit neighbours; none for an item whose file cannot be read."""
         if self.neighbours is None:
             return [], []
@@ -85,34 +88,36 @@ def set_up(scored: Scored, policy: Policy) -> Desk:
     root = photographs_root(scored.run) if scored.run is not None else None
     known = known_photographs(scored.run) if scored.run is not None else []
     references = Pictures(root) if root is not None else None
-    detector = scored.run is not None and (scored.run / "detector.safetensors").is_file()
-    neighbours = None
-    if references is not None and detector and scored.run is not None:
-        neighbours = Neighbours(_features(scored.run, scored.folder / CACHE), known, references)
-        if not neighbours.count:
-            neighbours = None
-    desk = Desk(
-        scored=scored,
-        policy=policy,
-        db=db,
-        photographs=Pictures(scored.root),
-        known=known,
-        references=references,
-        neighbours=neighbours,
-        heat=HeatMaps(scored.run) if detector and scored.run is not None else None,
-        note=_note(scored, neighbours),
-    )
+    neighbours, heat = None, None
+    if scored.run is not None and (scored.run / "detector.safetensors").is_file():
+        neighbours, heat = _with_detector(scored.run, scored.folder / CACHE, known, references)
+    note = _note(scored, neighbours)
+    desk = Desk(scored, policy, db, Pictures(scored.root), known, references, neighbours, heat, note)
     for row in db.reading().execute("SELECT id FROM item WHERE state = 'done' AND verdict = 'counterfeit'").fetchall():
         desk.refresh(row["id"])
     return desk
 
 
-def _features(run: Path, cache: Path) -> Features:
+def _with_detector(
+    run: Path, cache: Path, known: Sequence[Known], references: Pictures | None
+) -> "tuple[Neighbours | None, HeatMaps]":
+    from counterfeit.review.heat import HeatMaps
+    from counterfeit.review.neighbours import Neighbours
+
+    if references is None:
+        return None, HeatMaps(run)
+    neighbours = Neighbours(_features(run, cache), known, references)
+    return neighbours if neighbours.count else None, HeatMaps(run)
+
+
+def _features(run: Path, cache: Path) -> "Features":
+    from counterfeit.review.neighbours import Features
+
     settings = json.loads((run / "detector.json").read_text(encoding="utf-8"))["hyperparameters"]
     return Features(str(settings["backbone"]), int(settings["size"]), cache)
 
 
-def _note(scored: Scored, neighbours: Neighbours | None) -> str:
+def _note(scored: Scored, neighbours: "Neighbours | None") -> str:
     if scored.run is None:
         return "The run folder is not where it was: no references, no heat map, no gold items. Name it with --run."
     if neighbours is None:

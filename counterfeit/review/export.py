@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from counterfeit.data.images import BadImage
 from counterfeit.data.manifest import SUFFIXES, write_table
 from counterfeit.errors import UserError
-from counterfeit.experiment.folder import RunFolder
 from counterfeit.review.pictures import Pictures
 
 COLUMNS = ("path", "label", "kind", "source", "item", "score", "reviewers", "note", "decided_at", "sha256")
@@ -101,7 +100,7 @@ def write_photographs(
 
 
 def _copy_known(run: Path, known: Pictures, draft: Path) -> list[dict[str, Any]]:
-    rows = pq.read_table(RunFolder(run).manifest).to_pylist()
+    rows = pq.read_table(run / "manifest.parquet").to_pylist()
     rows = [row for row in rows if row["source"] == "real"]
     kept = []
     for row in rows:

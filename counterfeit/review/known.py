@@ -8,9 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml  # type: ignore[import-untyped]
 
-from counterfeit.data.datamodule import ProductData
 from counterfeit.errors import UserError
-from counterfeit.experiment.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -24,6 +22,9 @@ class Known:
 
 def photographs_root(run: Path) -> Path | None:
     """Folder of the photographs that a run was made from; ``None`` where it is no longer there."""
+    # Imported late: a review without its run needs no torch, and opens at once.
+    from counterfeit.data.datamodule import ProductData
+
     try:
         settings: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["data"]
         accepted = ProductData.__init__.__annotations__
@@ -36,7 +37,7 @@ def photographs_root(run: Path) -> Path | None:
 
 def known_photographs(run: Path) -> list[Known]:
     """The manifest of a run, real photographs only; empty where there is none."""
-    manifest = RunFolder(run).manifest
+    manifest = run / "manifest.parquet"
     if not manifest.is_file():
         return []
     rows = pq.read_table(manifest, columns=["path", "sha256", "label", "source"]).to_pylist()
@@ -47,7 +48,7 @@ def tested_photographs(run: Path) -> list[tuple[Known, float]]:
     """Test photographs of the run's detector, which it never learned from, with its scores; for gold items."""
     try:
         card = json.loads((run / "detector.json").read_text(encoding="utf-8"))
-        cell = RunFolder(run).cell(int(card["seed"]), str(card["arm"]), float(card["dose"]))
+        cell = run / "detector" / str(card["seed"]) / str(card["arm"]) / f"{card['dose']:g}"
         table = pq.read_table(cell / "predictions.parquet", columns=["path", "score"]).to_pylist()
     except (OSError, KeyError, ValueError):
         return []

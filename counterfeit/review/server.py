@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from contextlib import suppress
 
 import uvicorn
 
@@ -48,7 +49,8 @@ def serve_desk(scored: Scored, policy: Policy, host: str, port: int, password: s
         proxy_headers=False,
         h11_max_incomplete_event_size=32_768,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # uvicorn has closed everything by then
+        uvicorn.Server(config).run(sockets=[listening])
     return 0
 
 
