@@ -1,7 +1,6 @@
 """The command line with real processes: what it refuses, and that a kill loses nothing acknowledged."""
 
 import json
-import os
 import re
 import signal
 import socket
@@ -9,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import httpx
 import pytest
@@ -22,8 +20,7 @@ from counterfeit.review.fill import Policy
 from counterfeit.review.scored import read_scored
 from counterfeit.review.verify import faults
 from tests.review.conftest import write_scores
-
-PROJECT = Path(__file__).parents[2]
+from tests.review.server import PROJECT, Server
 
 
 def one_error(capsys):
@@ -82,36 +79,6 @@ def test_verify_and_export_say_what_they_found(tmp_path, capsys):
     assert "not what the log says" in capsys.readouterr().err
 
 
-class Server:
-    """The page in a process of its own, and a browser that has entered."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "counterfeit.review", str(folder), "--port", "0", *options]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=PROJECT, env=environment
-        )
-        self.links: dict[str, str] = {}
-        for line in self.process.stdout:
-            if "enter?token=" in line:
-                name, _, link = line.strip().partition(": ")
-                self.links[name] = link
-            if "works once" in line:
-                break
-        assert self.links, self.process.communicate()[1]
-        self.base = next(iter(self.links.values())).partition("/enter")[0]
-
-    def enter(self, client: httpx.Client, reviewer: str) -> str:
-        """Enter, and return the token that forms need."""
-        page = client.get(self.links[reviewer], follow_redirects=True)
-        assert page.status_code == 200
-        return re.search(r'name="form_token" value="([^"]+)"', page.text)[1]
-
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        self.process.send_signal(number)
-        self.process.communicate(timeout=20)
-
-
 def keep_deciding(server: Server, items: range, acknowledged: list[int]) -> None:
     """Decide as fast as the server answers, until it is gone."""
     with httpx.Client(base_url=server.base) as client:
@@ -140,7 +107,7 @@ def test_kill_9_loses_nothing_acknowledged(tmp_path):
         while len(acknowledged) < start + 20:
             assert worker.is_alive()
             time.sleep(0.002)
-        server.kill()
+        server.stop()
         worker.join(20)
         db = Database(folder / "review.sqlite").reading()
         kept = {row[0] for row in db.execute("SELECT item FROM decision WHERE NOT undone")}
@@ -202,5 +169,5 @@ def test_a_link_works_once_and_raw_requests_are_refused_and_logged(tmp_path):
         logged = [json.loads(row[0])["status"] for row in db.execute("SELECT detail FROM event WHERE kind = 'refused'")]
         assert logged == [401, 404, 404, 404, 400]
     finally:
-        server.kill(signal.SIGINT)
+        server.stop(signal.SIGINT)
     assert server.process.returncode == 0
