@@ -17,7 +17,7 @@ CREATE TABLE IF NOT EXISTS item (
   state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'second', 'disputed', 'done')),
   verdict TEXT, version INTEGER NOT NULL DEFAULT 0, holder TEXT, held_until REAL);
 CREATE INDEX IF NOT EXISTS waiting ON item (priority DESC, id) WHERE state != 'done';
-CREATE INDEX IF NOT EXISTS by_state ON item (state, priority DESC, id);
+CREATE INDEX IF NOT EXISTS by_state ON item (state, priority DESC, id, score);
 CREATE INDEX IF NOT EXISTS held ON item (holder) WHERE holder IS NOT NULL;
 CREATE TABLE IF NOT EXISTS listing (item INTEGER NOT NULL REFERENCES item (id), path TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS listing_of ON listing (item);

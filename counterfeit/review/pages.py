@@ -9,7 +9,7 @@ from counterfeit.review.audit import head
 from counterfeit.review.decisions import last_action, next_item
 from counterfeit.review.desk import Desk
 from counterfeit.review.guard import Entered
-from counterfeit.review.standing import agreements, reviewers
+from counterfeit.review.standing import agreements, expected_beyond, progress, reviewers
 from counterfeit.review.view import SHOWN, frame, item_page, queue_page
 
 LARGEST = 2**63 - 1  # of a number in the database
@@ -57,7 +57,8 @@ def queue(request: Request, session: Entered, show: str = "waiting", page: int =
     unreadable = desk.db.reading().execute("SELECT path, reason FROM unreadable LIMIT 500").fetchall()
     headings = {name: heading for name, (heading, _, _) in SHOWN.items()} | {"unreadable": "Not scored"}
     context = {"queue": found, "show": show, "headings": headings, "unreadable": unreadable}
-    answer: Response = request.app.state.render("queue.html", frame(desk, session) | context)
+    beyond = expected_beyond(desk.db.reading(), progress(desk.db.reading()).left)
+    answer: Response = request.app.state.render("queue.html", frame(desk, session) | context | {"beyond": beyond})
     return answer
 
 

@@ -1,7 +1,5 @@
 """Which items come first, and where hidden gold items stand among them. Pure functions."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,13 +53,3 @@ def choose_gold(
         left.remove(best)
         chosen.append(best)
     return chosen
-
-
-def beyond_capacity(scores: Sequence[float], capacity: int) -> float:
-    """Counterfeits to expect among the waiting items that a day's capacity does not reach, by their scores.
-
-    Args:
-        scores: of the waiting items, in the order of the queue.
-        capacity: decisions that are left today.
-    """
-    return float(sum(scores[max(capacity, 0) :]))

@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from sklearn.metrics import cohen_kappa_score
 
 from counterfeit.review.outcome import VERDICTS
-from counterfeit.review.queue import beyond_capacity
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Numbers of items and of today's decisions; ``expected_beyond`` is counterfeits that today does not reach."""
+    """Numbers of items, and of today's decisions."""
 
     total: int
     done: int
@@ -23,7 +22,11 @@ class Progress:
     open: int
     today: int
     capacity: int
-    expected_beyond: float
+
+    @property
+    def left(self) -> int:
+        """Decisions that are left today."""
+        return max(self.capacity - self.today, 0)
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,15 @@ def progress(db: sqlite3.Connection) -> Progress:
     states = dict(db.execute("SELECT state, COUNT(*) FROM item GROUP BY state").fetchall())
     capacity = int(db.execute("SELECT value FROM meta WHERE key = 'capacity'").fetchone()[0])
     today = db.execute("SELECT COUNT(*) FROM decision WHERE at >= ? AND NOT undone", (_midnight(),)).fetchone()[0]
-    waiting = db.execute("SELECT score FROM item WHERE state = 'open' ORDER BY priority DESC, id").fetchall()
-    beyond = beyond_capacity([row["score"] for row in waiting], capacity - today)
     total, done = sum(states.values()), states.get("done", 0)
     second, disputed = states.get("second", 0), states.get("disputed", 0)
-    return Progress(total, done, second, disputed, states.get("open", 0), today, capacity, beyond)
+    return Progress(total, done, second, disputed, states.get("open", 0), today, capacity)
+
+
+def expected_beyond(db: sqlite3.Connection, left: int) -> float:
+    """Counterfeits to expect, by their scores, among the waiting items that ``left`` decisions do not reach."""
+    beyond = "SELECT score FROM item WHERE state = 'open' ORDER BY priority DESC, id LIMIT -1 OFFSET ?"
+    return float(db.execute(f"SELECT TOTAL(score) FROM ({beyond})", (left,)).fetchone()[0])
 
 
 def agreements(db: sqlite3.Connection) -> list[Agreement]:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from counterfeit.review.queue import beyond_capacity, choose_gold, priority
+from counterfeit.review.queue import choose_gold, priority
 
 
 def test_probable_counterfeits_come_first_then_certain_ones_then_doubt_then_genuine():
@@ -25,9 +25,3 @@ def test_gold_is_spread_over_the_queue_and_scores_like_its_neighbours():
 def test_gold_runs_out_without_an_error():
     assert choose_gold(np.array([0.5]), np.array([0.4]), np.array([1]), 3) == [0]
     assert choose_gold(np.array([]), np.array([0.4]), np.array([1]), 3) == []
-
-
-def test_what_today_does_not_reach_is_the_sum_of_the_scores_beyond():
-    assert beyond_capacity([0.9, 0.5, 0.2], 1) == 0.7
-    assert beyond_capacity([0.9, 0.5], -4) == 1.4
-    assert beyond_capacity([0.9], 10) == 0

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from counterfeit.review.decisions import Choice, decide
-from counterfeit.review.standing import agreements, progress, reviewers
+from counterfeit.review.standing import agreements, expected_beyond, progress, reviewers
 
 SAID = {"c": Choice("counterfeit", "print"), "g": Choice("genuine"), "u": Choice("unsure")}
 
@@ -41,7 +41,9 @@ def test_progress_counts_today_and_what_it_will_not_reach(opened):
     seen = progress(desk.db.reading())
     assert (seen.total, seen.open, seen.second, seen.today, seen.capacity) == (4, 3, 1, 1, 2)
     waiting = desk.db.reading().execute("SELECT score FROM item WHERE state = 'open' ORDER BY priority DESC").fetchall()
-    assert seen.expected_beyond == pytest.approx(sum(row["score"] for row in waiting[1:]))
+    assert seen.left == 1
+    assert expected_beyond(desk.db.reading(), seen.left) == pytest.approx(sum(row["score"] for row in waiting[1:]))
+    assert expected_beyond(desk.db.reading(), 10) == 0
 
 
 def test_gold_items_show_who_is_right(opened):
