@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 from counterfeit.errors import UserError
 
 COLUMNS = ("path", "sha256", "status", "error", "score", "band", "counterfeit")
+FEW = 30  # validation images below which a share is hardly one
 BANDS = ("likely genuine", "unclear", "likely counterfeit")
 
 
@@ -34,6 +35,7 @@ class Bin:
         return (
             f"Of 100 items like this, about {share:.0f} were counterfeit"
             f" (95 % interval {100 * low:.0f} to {100 * high:.0f}); n = {self.n}."
+            f"{' So few say little: go by the interval.' if self.n < FEW else ''}"
         )
 
 

@@ -14,6 +14,13 @@ def test_a_score_means_what_validation_counted_with_wilsons_interval():
     )
 
 
+def test_a_share_of_few_says_so():
+    assert Bin(0.5, 1.0, 13, 13).sentence() == (
+        "Of 100 items like this, about 100 were counterfeit (95 % interval 77 to 100); n = 13."
+        " So few say little: go by the interval."
+    )
+
+
 def test_an_empty_bin_claims_nothing():
     assert "No validation image" in Bin(0.9, 1.0, 0, 0).sentence()
 
