@@ -1,0 +1,92 @@
+"""Photographs as the page shows them: read from inside one folder, checked, scaled and encoded anew."""
+
+import hashlib
+import io
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from counterfeit.data.images import FORMATS, MAX_PIXELS, BadImage
+
+SIDES = {"large": 1600, "small": 240}  # longest side in pixels
+MAX_BYTES = 50_000_000
+KEPT = 256  # encoded photographs in memory
+
+
+class Pictures:
+    """Encoded photographs below one folder.
+
+    What is sent is never the file itself: decoded and encoded again, it carries no metadata, no second file inside
+    and no more pixels than the page needs.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._encode = lru_cache(maxsize=KEPT)(self._encoded)
+
+    def content(self, path: str, sha256: str) -> bytes:
+        """The bytes of a photograph, if they are those that were scored.
+
+        Args:
+            path: relative to the folder, from the scores or the manifest, never from a request.
+            sha256: of the bytes.
+
+        Raises:
+            BadImage: it is missing, outside the folder, too large, or another file by now.
+        """
+        try:
+            file = (self.root / path).resolve()
+            if not file.is_relative_to(self.root.resolve()):
+                raise BadImage("outside of the folder")
+            if not file.is_file():
+                raise BadImage("missing")
+            if file.stat().st_size > MAX_BYTES:
+                raise BadImage("more than 50 MB")
+            content = file.read_bytes()
+        except (OSError, ValueError, RuntimeError) as error:  # NUL in a name, a link to itself
+            raise BadImage("unreadable") from error
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise BadImage("changed since it was scored")
+        return content
+
+    def jpeg(self, path: str, sha256: str, size: str) -> bytes:
+        """A photograph as JPEG; ``size`` is a key of ``SIDES``. Raises ``BadImage`` as :meth:`content` does."""
+        return self._encode(path, sha256, SIDES[size])
+
+    def _encoded(self, path: str, sha256: str, side: int) -> bytes:
+        image = upright(self.content(path, sha256), side)
+        image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=92, subsampling=0)
+        return buffer.getvalue()
+
+
+def upright(content: bytes, side: int) -> Image.Image:
+    """Decode to RGB, turned by EXIF, transparency over white; at least ``side`` pixels where the file has them.
+
+    Raises ``BadImage`` for what is not a JPEG, PNG or WebP of up to 40 megapixels.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise BadImage("more than 40 megapixels")
+            image.draft(None, (2 * side, 2 * side))
+            image.load()
+            with suppress(Exception):  # broken EXIF: as it is stored
+                ImageOps.exif_transpose(image, in_place=True)
+            if image.mode.startswith("I"):
+                grey = np.asarray(image, np.float64) / 257
+                return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+            if image.has_transparency_data:
+                clear = image.convert("RGBA")
+                return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
+            return image.convert("RGB")
+    except BadImage:
+        raise
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise BadImage("not an image that can be shown") from error
+    except Exception as error:  # decoders raise whatever they like on a broken file
+        raise BadImage("unreadable") from error

@@ -1,0 +1,43 @@
+"""A run folder as ``fit`` leaves it, made in seconds: an untrained detector over a few photographs."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from counterfeit.detector import Detector
+from tests.review.conftest import photograph
+
+FIRST = 5000  # number of the first photograph; scored ones start at 0
+
+
+def make_run(folder: Path, count: int = 12) -> Path:
+    """``count`` known photographs, every third a counterfeit, all of them tested."""
+    root, run = folder / "known", folder / "run"
+    cell = run / "detector" / "0" / "real" / "0"
+    cell.mkdir(parents=True)
+    rows = []
+    for number in range(count):
+        label = int(number % 3 == 0)
+        path = f"{('genuine', 'counterfeit')[label]}/{number}.png"
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        content = photograph(FIRST + number, 64)
+        (root / path).write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        rows.append({"path": path, "label": label, "group": f"g{number}", "kind": "", "sha256": digest})
+    table = pa.Table.from_pylist([row | {"source": "real"} for row in rows])
+    pq.write_table(table, run / "manifest.parquet")
+    scores = [{"path": row["path"], "score": (number + 0.5) / count} for number, row in enumerate(rows)]
+    pq.write_table(pa.Table.from_pylist(scores), cell / "predictions.parquet")
+    (run / "config.yaml").write_text(yaml.safe_dump({"data": {"root": str(root), "size": 64}}))
+    torch.manual_seed(0)
+    detector = Detector(size=64, bank=8, hidden=4)
+    save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, run / "detector.safetensors")
+    card = {"arm": "real", "dose": 0.0, "seed": 0, "hyperparameters": dict(detector.hparams)}
+    (run / "detector.json").write_text(json.dumps(card))
+    return run

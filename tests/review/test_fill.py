@@ -1,0 +1,68 @@
+import pytest
+
+from counterfeit.errors import UserError
+from counterfeit.review.decisions import Choice, decide
+from counterfeit.review.desk import set_up
+from counterfeit.review.fill import Policy, open_review
+from counterfeit.review.scored import read_scored
+from tests.review.conftest import write_scores
+
+
+def test_the_same_photograph_listed_twice_is_one_item(tmp_path):
+    folder = write_scores(tmp_path, [0.8, 0.3])
+    scored = read_scored(folder)
+    scored.rows.append({**scored.rows[0], "path": "other-shop/again.png"})
+    db = open_review(scored, Policy(["anna"])).reading()
+    assert db.execute("SELECT COUNT(*) FROM item").fetchone()[0] == 2
+    paths = db.execute(
+        "SELECT path FROM listing WHERE item = (SELECT id FROM item WHERE name = 'shop/item-0000.png') ORDER BY path"
+    )
+    assert [row["path"] for row in paths] == ["other-shop/again.png", "shop/item-0000.png"]
+
+
+def test_files_that_could_not_be_scored_are_kept_for_people_to_see(opened):
+    desk = opened([0.8, None])
+    assert [tuple(r) for r in desk.db.reading().execute("SELECT * FROM unreadable")] == [
+        ("shop/item-0001.png", "truncated")
+    ]
+
+
+def test_a_review_goes_on_where_it_was(tmp_path):
+    folder = write_scores(tmp_path, [0.8, 0.3])
+    decide(set_up(read_scored(folder), Policy(["anna"])).db, "anna", 1, 0, Choice("genuine"))
+    db = set_up(read_scored(folder), Policy(["anna"])).db.reading()
+    assert db.execute("SELECT COUNT(*) FROM item WHERE state = 'done'").fetchone()[0] == 1
+    assert db.execute("SELECT COUNT(*) FROM event WHERE kind = 'opened'").fetchone()[0] == 2
+
+
+def test_other_scores_under_a_begun_review_are_refused(tmp_path):
+    folder = write_scores(tmp_path / "a", [0.8, 0.3])
+    open_review(read_scored(folder), Policy(["anna"]))
+    (write_scores(tmp_path / "b", [0.2, 0.3]) / "scores.parquet").replace(folder / "scores.parquet")
+    with pytest.raises(UserError, match="not the one this review began with"):
+        open_review(read_scored(folder), Policy(["anna"]))
+
+
+def test_nothing_scored_is_nothing_to_review(tmp_path):
+    folder = write_scores(tmp_path, [None, None])
+    with pytest.raises(UserError, match="nothing to review"):
+        open_review(read_scored(folder), Policy(["anna"]))
+    assert not (folder / "review.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Policy([]),
+        Policy(["anna", "anna"]),
+        Policy([" "]),
+        Policy(["a\nb"]),
+        Policy(["x" * 41]),
+        Policy(["a"], capacity=0),
+        Policy(["a"], gold=1.5),
+        Policy(["a"], double=-0.1),
+    ],
+)
+def test_a_policy_that_cannot_be_meant_is_refused(policy):
+    with pytest.raises(UserError):
+        policy.check()

@@ -1,0 +1,116 @@
+"""The loop closes: fit, predict, review in a real browser, export, fit again; all of them real processes."""
+
+import csv
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from counterfeit.data.labels import write_labels
+from counterfeit.review.database import Database
+from tests.review.server import PROJECT, Server
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+REAL = next((p / "shared" / "data" for p in Path(__file__).parents if (p / "shared" / "data").is_dir()), None)
+TINY = [
+    "--data.counterfeits=12", "--data.views=1", "--trainer.max_epochs=1", "--model.bank=64", "--seeds=[0]",
+    "--experiment.arms=[real,placebo]", "--experiment.resamples=50", "--synthesis.count=8",
+]  # fmt: skip
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian, Ubuntu: apt install chromium)"),
+    pytest.mark.skipif(importlib.util.find_spec("counterfeit.predict") is None, reason="needs the verb predict"),
+]
+
+
+def run(verb: str, *args: str | Path, cache: Path) -> str:
+    command = [sys.executable, "-m", f"counterfeit.{verb}", *map(str, args)]
+    environment = {**os.environ, "COUNTERFEIT_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def drawn(folder: Path) -> None:
+    """``known/`` to learn from, and ``new/`` whose truth only the moderator has."""
+    write_labels(folder / "known", genuine=90, counterfeit=45, seed=0)
+    write_labels(folder / "new", genuine=14, counterfeit=8, seed=7)
+
+
+def magnetic_tile(folder: Path) -> None:
+    if REAL is None:
+        pytest.skip("the real sets (shared/data) are not beside the project")
+    for label, counts in (("genuine", (90, 14)), ("counterfeit", (45, 8))):
+        files = iter(sorted((REAL / "magnetic_tile" / label).glob("*.jpg")))
+        for part, count in zip(("known", "new"), counts, strict=True):
+            (folder / part / label).mkdir(parents=True)
+            for _ in range(count):
+                shutil.copy(next(files), folder / part / label)
+
+
+def truth_of(new: Path) -> dict[str, str]:
+    """Listings under neutral names, and their labels."""
+    (new / "shop").mkdir()
+    truth = {}
+    for label in ("genuine", "counterfeit"):
+        for number, file in enumerate(sorted((new / label).glob("*.jpg"))):
+            name = f"shop/{number:03d}-{len(truth):03d}.jpg"
+            file.rename(new / name)
+            truth[name] = label
+    for rest in ("genuine", "counterfeit", "masks"):
+        shutil.rmtree(new / rest, ignore_errors=True)
+    (new / "manifest.csv").unlink(missing_ok=True)
+    return truth
+
+
+def moderate(server: Server, truth: dict[str, str]) -> None:
+    """Decide every item by its keys, as the truth is."""
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(server.links["anna"])
+        for _ in truth:
+            before = page.url
+            for key in "g" if truth[page.locator(".path").inner_text()] == "genuine" else "f1":
+                page.keyboard.press(key)
+            page.wait_for_url(lambda url, before=before: url != before)
+        page.get_by_role("heading", name="Nothing waits for you").wait_for()
+        browser.close()
+
+
+@pytest.mark.parametrize("make", [drawn, magnetic_tile])
+def test_decisions_become_training_data(make, tmp_path):
+    make(tmp_path)
+    cache, known, new, scores = (tmp_path / name for name in ("cache", "known", "new", "scores"))
+    truth = truth_of(new)
+    run("fit", *TINY, "--data.root", known, "--out", tmp_path / "first", cache=cache)
+    run("predict", new, "--run", tmp_path / "first", "--out", scores, cache=cache)
+    server = Server(scores, "--reviewers", "[anna]", "--gold", "0")
+    try:
+        moderate(server, truth)
+    finally:
+        server.stop(signal.SIGINT)
+    assert "sound" in run("review", "verify", scores, cache=cache)
+
+    run("review", "export", scores, cache=cache)
+    with (scores / "decisions.csv").open(newline="") as file:
+        decided = {row["path"].removeprefix("./"): row["label"] for row in csv.DictReader(file)}
+    assert decided == truth
+
+    more = tmp_path / "more"
+    printed = run("review", "export", scores, "--photographs", more, cache=cache)
+    assert f"next: python -m counterfeit.fit --data.root {more}" in printed
+    run("fit", *TINY, "--data.root", more, "--data.counterfeits=20", "--out", tmp_path / "second", cache=cache)
+    learned = pq.read_table(tmp_path / "second" / "manifest.parquet")["path"].to_pylist()
+    assert len(learned) == 135 + len(truth)
+    assert sum(path.startswith("decided/") for path in learned) == len(truth)
+    assert json.loads((tmp_path / "second" / "comparison.json").read_text())["verdict"]
+    assert Database(scores / "review.sqlite").get("scores")
