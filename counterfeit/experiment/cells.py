@@ -17,8 +17,9 @@ from torch import Tensor
 from counterfeit.backbone import Embeddings
 from counterfeit.data.manifest import write_table
 from counterfeit.detector import PARTS, Detector, score_parts, train_detector
+from counterfeit.evaluation.operating_point import choose_operating_point
 from counterfeit.experiment.arms import training_set
-from counterfeit.experiment.folder import RunFolder, write_json
+from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
 from counterfeit.gan.networks import LATENT
 from counterfeit.gan.train import GanSettings, load_refiner
@@ -57,8 +58,7 @@ class Cells:
             detector = self.detector(seed, arm, dose)
             rows = seed.rows("test")
             parts = score_parts(detector, seed.data.embed(seed.embedder, rows, view=0))
-            with torch.inference_mode():
-                score = torch.sigmoid(detector.combination(parts).double())
+            score = probabilities(detector, parts)
             photos = seed.data.photos
             table = {
                 "arm": [arm] * len(rows),
@@ -85,9 +85,10 @@ class Cells:
             return detector.eval()
         training = training_set(seed, arm, self.synthesis.count, dose, lambda name: self.bank(seed, name))
         train_detector(detector, self.make_trainer(), training, seed.number, one_class=arm == "one-class")
-        rows = seed.rows("validation")
-        parts = score_parts(detector, seed.data.embed(seed.embedder, rows, view=0))
-        detector.combination.calibrate(parts, seed.data.photos.label[rows], self.operating_point)
+        label, parts = validation_parts(seed, detector)
+        detector.combination.calibrate(parts, label)
+        chosen = choose_operating_point(label, probabilities(detector, parts), self.operating_point)
+        detector.combination.threshold.fill_(chosen.threshold)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         save_file(_heads(detector), partial)
@@ -129,25 +130,6 @@ class Cells:
         bank, provenance = synthesise(self._candidates(seed), refine, settings, seed.number, seed.data.flips)
         return bank, provenance | {"generator": json.loads((folder / "done.json").read_text())}
 
-    def ship(self, seed: Seed, arm: str, dose: float) -> None:
-        """Write the whole detector of a cell, backbone included, into the run folder: the one to put to use."""
-        detector = self.detector(seed, arm, dose)
-        partial = self.folder.path / "detector.safetensors.partial"
-        save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, partial)
-        partial.replace(self.folder.path / "detector.safetensors")
-        combination = detector.combination
-        card = {
-            "arm": arm,
-            "dose": dose,
-            "seed": seed.number,
-            "hyperparameters": dict(detector.hparams),
-            "mean": detector.backbone.mean.flatten().tolist(),
-            "std": detector.backbone.std.flatten().tolist(),
-            "calibration": {"slope": combination.slope.item(), "offset": combination.offset.item()},
-            "operating_point": {"rule": self.operating_point, "threshold": combination.threshold.item()},
-        }
-        write_json(self.folder.path / "detector.json", card)
-
     def _candidates(self, seed: Seed) -> Candidates:
         detector = self.detector(seed, "real", 0.0)
         embeddings, photos = seed.embeddings(), seed.data.photos
@@ -173,6 +155,19 @@ class Cells:
             standardise=standardise,
             rate=rate,
         )
+
+
+def validation_parts(seed: Seed, detector: Detector) -> tuple[NDArray[np.int64], Tensor]:
+    """Labels ``(N,)`` and parts ``(N, P)`` of a seed's validation images."""
+    rows = seed.rows("validation")
+    return seed.data.photos.label[rows], score_parts(detector, seed.data.embed(seed.embedder, rows, view=0))
+
+
+def probabilities(detector: Detector, parts: Tensor) -> NDArray[np.float64]:
+    """Probabilities of counterfeit ``(N,)`` of parts ``(N, P)``."""
+    with torch.inference_mode():
+        score: NDArray[np.float64] = torch.sigmoid(detector.combination(parts).double()).numpy()
+    return score
 
 
 def _logits(detector: Detector, embeddings: Embeddings, fold: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
