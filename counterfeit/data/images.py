@@ -122,7 +122,7 @@ def load_pixels(root: Path, paths: Sequence[str], size: int, cache_folder: Path,
     reasons: dict[str, str] = {}
     for path in paths:
         try:
-            digests[path] = hashlib.sha256(_read(_inside(root, path))).hexdigest()
+            digests[path] = hashlib.sha256(read_inside(root, path)).hexdigest()
         except BadImage as bad:
             reasons[path] = bad.reason
     path_of = {digest: path for path, digest in digests.items()}
@@ -155,6 +155,15 @@ def write_quarantine(quarantined: Sequence[tuple[str, str]], path: Path) -> None
     write_table(pa.table(columns, schema=pa.schema([("path", pa.string()), ("reason", pa.string())])), path)
 
 
+def read_inside(root: Path, path: str) -> bytes:
+    """The bytes of an image below ``root``.
+
+    Raises:
+        BadImage: ``missing``, ``unreadable``, ``zero bytes`` or ``symlink out of root``.
+    """
+    return _read(_inside(root, path))
+
+
 def _read(file: Path) -> bytes:
     try:
         content = file.read_bytes()
@@ -176,7 +185,7 @@ def _inside(root: Path, path: str) -> Path:
     file = root / path
     try:
         inside = file.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError) as error:  # a link to itself
+    except (OSError, RuntimeError, ValueError) as error:  # a link to itself, a name with NUL
         raise BadImage("unreadable") from error
     if not inside:
         raise BadImage("symlink out of root")

@@ -70,7 +70,7 @@ def conformal_bands(label: NDArray[np.int64], probability: NDArray[np.float64], 
 
 
 def calibration_table(
-    label: NDArray[np.int64], probability: NDArray[np.float64], bins: int = 10, smallest: int = 20
+    label: NDArray[np.int64], probability: NDArray[np.float64], bins: int = 10, smallest: int = 10
 ) -> list[CalibrationBin]:
     """How many of the validation images in each range of scores were counterfeits.
 

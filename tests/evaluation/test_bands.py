@@ -120,6 +120,6 @@ def test_the_table_counts_every_image_once_and_has_no_gaps(count: int) -> None:
     assert (table[0].low, table[-1].high) == (0, 1)
     assert all(a.high == b.low for a, b in itertools.pairwise(table))
     assert (sum(b.n for b in table), sum(b.counterfeits for b in table)) == (count, label.sum())
-    assert all(b.n >= 20 for b in table) or len(table) == 1
+    assert all(b.n >= 10 for b in table) or len(table) == 1
     for b in table:
         assert b.n == ((probability >= b.low) & ((probability < b.high) | (b.high == 1))).sum()
