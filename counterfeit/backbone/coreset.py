@@ -57,8 +57,9 @@ def _nearest(patches: Tensor, bank: Tensor, chunk: int = 8192) -> Tensor:
         return torch.full((len(patches),), torch.inf)
     norm = bank.square().sum(1)
     parts = []
-    for part in torch.split(patches, chunk):
+    # One piece stays whole: an exported graph takes any number of patches, where a split would fix it.
+    for part in torch.split(patches, chunk) if len(patches) > chunk else [patches]:
         # |p - b|^2 = |p|^2 + |b|^2 - 2 p.b ; the smallest over b needs |p|^2 once only.
         cross = torch.addmm(norm[None], part, bank.T, alpha=-2.0)
         parts.append((cross.amin(1) + part.square().sum(1)).clamp_min_(0).sqrt_())
-    return torch.cat(parts) if parts else patches.new_empty(0)
+    return torch.cat(parts) if len(parts) > 1 else parts[0]

@@ -159,7 +159,7 @@ def onnx_pass(backbone: Backbone, size: int, threads: int | None = None) -> Pass
     """
     buffer = io.BytesIO()
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    with _quiet_export(), torch.inference_mode():
+    with quiet_export(), torch.inference_mode():
         torch.onnx.export(
             _Uint8Pass(backbone).eval(),
             (example,),
@@ -184,7 +184,7 @@ def onnx_pass(backbone: Backbone, size: int, threads: int | None = None) -> Pass
 
 
 @contextlib.contextmanager
-def _quiet_export() -> Iterator[None]:
+def quiet_export() -> Iterator[None]:
     """The exporter warns of its own future; nothing in that is the user's to mend."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level

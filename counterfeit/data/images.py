@@ -79,7 +79,7 @@ def decode_image(source: Path | bytes, size: int) -> Pixels:
             # Large JPEGs are decoded at 1/2, 1/4 or 1/8, never below twice the size asked for.
             image.draft(None, (2 * size, 2 * size))
             image.load()
-            return _square(image, size)
+            return square_pixels(image, size)
     except UnidentifiedImageError as error:
         raise BadImage("not an image") from error
     except Image.DecompressionBombError as error:
@@ -88,6 +88,23 @@ def decode_image(source: Path | bytes, size: int) -> Pixels:
         raise
     except Exception as error:  # decoders raise whatever they like on a broken file
         raise BadImage("truncated" if _is_cut(content, error) else "unreadable") from error
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """A decoded image of any mode as 8-bit RGB, turned upright by EXIF, alpha composited over white."""
+    with suppress(Exception):  # broken EXIF: as it is stored
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
+        image = Image.fromarray((np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def square_pixels(image: Image.Image, size: int) -> Pixels:
+    """A decoded image as ``(size, size, 3)`` uint8 RGB, upright, squashed to a square."""
+    return np.array(upright_rgb(image).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0), np.uint8)
 
 
 def load_pixels(root: Path, paths: Sequence[str], size: int, cache_folder: Path, workers: int = 0) -> Loaded:
@@ -105,7 +122,7 @@ def load_pixels(root: Path, paths: Sequence[str], size: int, cache_folder: Path,
     reasons: dict[str, str] = {}
     for path in paths:
         try:
-            digests[path] = hashlib.sha256(_read(_inside(root, path))).hexdigest()
+            digests[path] = hashlib.sha256(read_inside(root, path)).hexdigest()
         except BadImage as bad:
             reasons[path] = bad.reason
     path_of = {digest: path for path, digest in digests.items()}
@@ -138,6 +155,15 @@ def write_quarantine(quarantined: Sequence[tuple[str, str]], path: Path) -> None
     write_table(pa.table(columns, schema=pa.schema([("path", pa.string()), ("reason", pa.string())])), path)
 
 
+def read_inside(root: Path, path: str) -> bytes:
+    """The bytes of an image below ``root``.
+
+    Raises:
+        BadImage: ``missing``, ``unreadable``, ``zero bytes`` or ``symlink out of root``.
+    """
+    return _read(_inside(root, path))
+
+
 def _read(file: Path) -> bytes:
     try:
         content = file.read_bytes()
@@ -159,23 +185,11 @@ def _inside(root: Path, path: str) -> Path:
     file = root / path
     try:
         inside = file.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError) as error:  # a link to itself
+    except (OSError, RuntimeError, ValueError) as error:  # a link to itself, a name with NUL
         raise BadImage("unreadable") from error
     if not inside:
         raise BadImage("symlink out of root")
     return file
-
-
-def _square(image: Image.Image, size: int) -> Pixels:
-    with suppress(Exception):  # broken EXIF: as it is stored
-        image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
-        image = Image.fromarray((np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    image = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return np.array(image, np.uint8)
 
 
 def _decode(file: Path, size: int) -> Pixels | str:

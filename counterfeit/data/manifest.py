@@ -83,6 +83,40 @@ def check_splits(table: pa.Table) -> None:
                 )
 
 
+def read_columns(path: Path, names: Sequence[str] = ()) -> pa.Table:
+    """Read a table, CSV (UTF-8) or Parquet by its suffix, as it is; CSV as text throughout.
+
+    Args:
+        path: the file.
+        names: columns that it must have; only these are returned. All columns if none.
+
+    Raises:
+        UserError: it cannot be read or lacks a column.
+    """
+    try:
+        if path.suffix == ".parquet":
+            file = pa.parquet.ParquetFile(path)  # not `read_table`, which reads meaning into folder names
+            _check_columns(file.schema_arrow.names, names, path)
+            return file.read(list(names) or None)
+        # As text throughout: a group "007" is not the number 7.
+        with path.open(encoding="utf-8") as text:
+            header = [name.strip().strip('"') for name in text.readline().lstrip("\ufeff").split(",")]
+        _check_columns(header, names, path)
+        options = pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(header, pa.string()), include_columns=list(names) or None
+        )
+        return pa.csv.read_csv(
+            path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=options
+        )
+    except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+        raise UserError(f"cannot read {path} as CSV (UTF-8) or Parquet: {error}") from error
+
+
+def _check_columns(found: Sequence[str], wanted: Sequence[str], path: Path) -> None:
+    if missing := [name for name in wanted if name not in found]:
+        raise UserError(f"{path} has no column {' and '.join(missing)}; it has {', '.join(found)}")
+
+
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a table as CSV or Parquet, by the suffix of ``path``; readers see the old file or the whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,16 +158,7 @@ def _rows_of_table(manifest: Path) -> list[dict[str, str | int | None]]:
 def _read_table(manifest: Path) -> pa.Table:
     if not manifest.is_file():
         raise UserError(f"there is no manifest {manifest}; check --data.manifest")
-    try:
-        if manifest.suffix == ".parquet":
-            return pa.parquet.read_table(manifest)
-        # As text throughout: a group "007" is not the number 7.
-        with manifest.open(encoding="utf-8") as file:
-            header = file.readline()
-        types = {name.strip().strip('"'): pa.string() for name in header.lstrip("\ufeff").split(",")}
-        return pa.csv.read_csv(manifest, convert_options=pa.csv.ConvertOptions(column_types=types))
-    except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
-        raise UserError(f"cannot read {manifest} as CSV (UTF-8) or Parquet: {error}") from error
+    return read_columns(manifest)
 
 
 def _texts(table: pa.Table, name: str) -> list[str]:

@@ -1,7 +1,29 @@
-"""The detector: three views of one frozen backbone pass and the layer that weighs them."""
+"""The detector: three views of one frozen backbone pass and the layer that weighs them; and its use, the Scorer."""
 
-from counterfeit.detector.batches import TrainingSet
-from counterfeit.detector.module import PARTS, Detector
-from counterfeit.detector.train import score_parts, train_detector
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["PARTS", "Detector", "TrainingSet", "score_parts", "train_detector"]
+if TYPE_CHECKING:
+    from counterfeit.detector.batches import TrainingSet
+    from counterfeit.detector.module import PARTS, Detector
+    from counterfeit.detector.scorer import Score, Scorer
+    from counterfeit.detector.train import score_parts, train_detector
+
+__all__ = ["PARTS", "Detector", "Score", "Scorer", "TrainingSet", "score_parts", "train_detector"]
+
+_MODULE = {
+    "PARTS": "module",
+    "Detector": "module",
+    "Score": "scorer",
+    "Scorer": "scorer",
+    "TrainingSet": "batches",
+    "score_parts": "train",
+    "train_detector": "train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Late, because an exported detector is scored where torch is not installed.
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE[name]}"), name)

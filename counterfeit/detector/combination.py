@@ -1,12 +1,10 @@
 """The layer that weighs the parts: learned on cross-fitted scores, calibrated on validation."""
 
-import re
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import expit, ndtr
+from scipy.special import ndtr
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
@@ -70,13 +68,14 @@ class Combination(nn.Module):
         self.weight.zero_()
         self.weight[columns] = 1 / len(columns)
 
-    def calibrate(self, parts: Tensor, label: NDArray[np.int64], rule: str) -> None:
-        """Fit slope and offset on validation so that the logit is that of a probability; choose the threshold.
+    def calibrate(self, parts: Tensor, label: NDArray[np.int64]) -> None:
+        """Fit slope and offset on validation so that the logit is that of a probability.
+
+        The threshold is chosen by the caller, from probabilities.
 
         Args:
             parts: ``(N, P)`` of validation images, in which counterfeits are as frequent as probabilities shall assume.
             label: ``(N,)``.
-            rule: as in :func:`operating_threshold`.
 
         Raises:
             UserError: validation has one class only.
@@ -95,37 +94,6 @@ class Combination(nn.Module):
         slope = float(np.exp(log_slope)) / scale
         self.slope.fill_(slope)
         self.offset.fill_(float(shift) - slope * middle)
-        self.threshold.fill_(operating_threshold(label, expit(self(parts).numpy().astype(np.float64)), rule))
-
-
-def operating_threshold(label: NDArray[np.int64], probability: NDArray[np.float64], rule: str) -> float:
-    """The lowest threshold with a false positive rate of at most x, or the highest with a recall of at least x.
-
-    An image is called counterfeit when its probability is at or above the threshold.
-
-    Args:
-        label: ``(N,)``.
-        probability: ``(N,)``.
-        rule: ``fpr<=x`` or ``recall>=x`` with x in [0, 1].
-
-    Raises:
-        UserError: the rule is neither.
-    """
-    name, x = operating_rule(rule)
-    if name == "fpr<=":
-        genuine = np.sort(probability[label == 0])[::-1]
-        allowed = int(np.floor(x * len(genuine) + 1e-9))
-        return float(np.nextafter(genuine[allowed], 2.0)) if allowed < len(genuine) else 0.0
-    counterfeit = np.sort(probability[label == 1])[::-1]
-    return float(counterfeit[max(int(np.ceil(x * len(counterfeit) - 1e-9)), 1) - 1])
-
-
-def operating_rule(rule: str) -> tuple[str, float]:
-    """The name, ``fpr<=`` or ``recall>=``, and the rate of a rule; ``UserError`` if it is neither."""
-    found = re.fullmatch(r"(fpr<=|recall>=)(0?\.\d+|[01](?:\.0*)?)", rule.replace(" ", ""))
-    if not found or float(found[2]) > 1:
-        raise UserError(f"operating point {rule!r} is not understood: write fpr<=0.05 or recall>=0.9")
-    return found[1], float(found[2])
 
 
 def view_weights(parts: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -91,7 +91,7 @@ def floored(deviation: Tensor) -> Tensor:
 
 def top_mean(values: Tensor) -> Tensor:
     """Mean of the highest 2 % of the patches: ``(N, P, ...)`` to ``(N, ...)``."""
-    return values.topk(top_count(values.shape[1]), dim=1).values.mean(1)
+    return values.topk(top_count(int(values.shape[1])), dim=1).values.mean(1)
 
 
 def top_count(patches: int) -> int:

@@ -16,7 +16,8 @@ from counterfeit.backbone import Embedder, Embeddings
 from counterfeit.data.manifest import write_table
 from counterfeit.detector import PARTS, Detector, TrainingSet, score_parts, train_detector
 from counterfeit.experiment.arms import BANKS, training_set
-from counterfeit.experiment.folder import RunFolder, write_json
+from counterfeit.experiment.calibration import calibrate, probabilities, validation_parts
+from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.tuning import tune, tuned_embedder, tuning_set
 from counterfeit.gan.finished import load_generator
@@ -56,8 +57,7 @@ class Cells:
             detector, embedder = self.final(seed, arm, dose)
             rows = seed.rows("test")
             parts = score_parts(detector, seed.data.embed(embedder, rows, view=0))
-            with torch.inference_mode():
-                score = torch.sigmoid(detector.combination(parts).double())
+            score = probabilities(detector, parts)
             photos = seed.data.photos
             table = {
                 "arm": [arm] * len(rows),
@@ -84,9 +84,7 @@ class Cells:
             return detector.eval()
         training = self._training_set(seed, arm, dose)
         train_detector(detector, self.make_trainer(), training, seed.number, one_class=arm == "one-class")
-        rows = seed.rows("validation")
-        parts = score_parts(detector, seed.data.embed(seed.embedder, rows, view=0))
-        detector.combination.calibrate(parts, seed.data.photos.label[rows], self.operating_point)
+        calibrate(detector, *validation_parts(seed, detector, seed.embedder), self.operating_point)
         _save(_heads(detector), path)
         return detector.eval()
 
@@ -137,24 +135,6 @@ class Cells:
         refine, generator = load_generator(self.folder.gan(seed.number), self.gan)
         bank, provenance = synthesise(self._candidates(seed), refine, settings, seed.number, seed.data.flips)
         return bank, provenance | {"generator": generator}
-
-    def ship(self, seed: Seed, arm: str, dose: float) -> None:
-        """Write the whole detector of a cell, backbone included, into the run folder: the one to put to use."""
-        detector, _ = self.final(seed, arm, dose)
-        _save(detector.state_dict(), self.folder.path / "detector.safetensors")
-        combination = detector.combination
-        card = {
-            "arm": arm,
-            "dose": dose,
-            "seed": seed.number,
-            # Without what Lightning adds for itself: these are the arguments of Detector.
-            "hyperparameters": {name: value for name, value in detector.hparams.items() if not name.startswith("_")},
-            "mean": detector.backbone.mean.flatten().tolist(),
-            "std": detector.backbone.std.flatten().tolist(),
-            "calibration": {"slope": combination.slope.item(), "offset": combination.offset.item()},
-            "operating_point": {"rule": self.operating_point, "threshold": combination.threshold.item()},
-        }
-        write_json(self.folder.path / "detector.json", card)
 
     def _candidates(self, seed: Seed) -> Candidates:
         detector = self.detector(seed, "real", 0.0)

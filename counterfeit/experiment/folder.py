@@ -1,13 +1,11 @@
 """The run folder: where everything lies, and whether a run may use it."""
 
-import json
 import os
 import platform
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
+from counterfeit.data.files import write_json, write_text
 from counterfeit.errors import UserError
 
 PACKAGES = (
@@ -108,16 +106,3 @@ def environment() -> dict[str, str]:
         "processors": str(os.cpu_count()),
         **{name: version(name) for name in PACKAGES},
     }
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write by rename: a reader, or a run after a kill, sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write JSON by rename."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")

@@ -16,19 +16,21 @@ from rich.console import Console
 
 from counterfeit.backbone import Embedder
 from counterfeit.data.datamodule import ProductData
+from counterfeit.data.files import write_json
 from counterfeit.data.images import write_quarantine
 from counterfeit.data.manifest import write_table
 from counterfeit.detector import Detector
-from counterfeit.detector.combination import operating_rule
 from counterfeit.errors import UserError
 from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison
+from counterfeit.evaluation.operating_point import parse_rule
 from counterfeit.experiment.arms import BANKS
 from counterfeit.experiment.cells import Cells
-from counterfeit.experiment.folder import RunFolder, write_json
+from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.oracle import check_oracle
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import BASELINE, PRODUCT, ExperimentSettings
+from counterfeit.experiment.ship import ship
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.gan.train import train_refiner
 from counterfeit.report.html import write_report
@@ -89,7 +91,7 @@ def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None) -> Outcome
     """
     _check_seeds(plan.seeds)
     plan.experiment.cells()
-    operating_rule(plan.experiment.operating_point)
+    parse_rule(plan.experiment.operating_point)
     folder = RunFolder(out)
     folder.check(plan.config, stages is not None)
     plan.data.prepare_data()
@@ -198,7 +200,7 @@ class _Run:
         }
         write_json(self.folder.comparison, json.loads(comparison.to_json()) | chosen)
         best = (product, comparison.product_dose) if comparison.verdict == "HELPS" else (BASELINE, 0.0)
-        self.cells.ship(self.seeds[0], best[0], best[1])
+        ship(self.cells, self.seeds[0], best[0], best[1], self.plan.experiment.alpha)
 
     def _report(self) -> None:
         if not self.folder.comparison.exists():

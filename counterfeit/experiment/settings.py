@@ -29,18 +29,23 @@ class ExperimentSettings:
     Args:
         arms: ways of training the detector; ``real`` is always among them.
         doses: weight of the added images as multiples of the real images of their class; 0 is the arm ``real``.
-        operating_point: rule that chooses the threshold on validation, ``fpr<=x`` or ``recall>=x``.
+        operating_point: rule that chooses the threshold on validation: ``fpr<=x``, ``recall>=x``, ``cost=c`` (a miss
+            costs c wrong accusations) or ``capacity=k/m`` (at most k of m images can be reviewed).
+        alpha: share of each class that may fall into the wrong band of the detector that is kept.
         resamples: replicates of the bootstrap.
     """
 
     arms: list[Arm] = field(default_factory=lambda: ["one-class", "real", "placebo", "transplant", "synthetic"])
     doses: list[float] = field(default_factory=lambda: [0.3])
     operating_point: str = "fpr<=0.05"
+    alpha: float = 0.1
     resamples: int = 2000
 
     def __post_init__(self) -> None:
         if self.resamples < 1:
             raise UserError(f"experiment.resamples must be at least 1, not {self.resamples}")
+        if not 0 < self.alpha <= 0.5:
+            raise UserError(f"experiment.alpha must be above 0 and at most 0.5, not {self.alpha}")
 
     def cells(self) -> list[tuple[Arm, float]]:
         """Every arm with every dose that applies to it, ``real`` first."""

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from counterfeit.backbone import Backbone, Embedder
 from counterfeit.data.transforms import augment
-from counterfeit.detector import Detector, TrainingSet, score_parts, train_detector
+from counterfeit.detector import Detector, TrainingSet, train_detector
 from counterfeit.detector.finetune import TuningSet, finetune
 from counterfeit.detector.module import VIEWS
+from counterfeit.experiment.calibration import calibrate, validation_parts
 from counterfeit.experiment.oracle import more_counterfeits
 from counterfeit.experiment.seed import Seed
 from counterfeit.synthesis import Bank
@@ -54,10 +55,9 @@ def tune(
     tuned.backbone = finetune(detector, make_trainer(), images, view, seed.number)
     again = replace(seed, embedder=tuned_embedder(seed, tuned.backbone))
     train_detector(tuned, make_trainer(), training_set(again), seed.number)
-    rows = again.rows("validation")
-    parts, label = score_parts(tuned, data.embed(again.embedder, rows, view=0)), data.photos.label[rows]
+    label, parts = validation_parts(again, tuned, again.embedder)
     tuned.combination.fit(parts.double().numpy(), label, VIEWS)
-    tuned.combination.calibrate(parts, label, operating_point)
+    calibrate(tuned, label, parts, operating_point)
     return tuned.eval()
 
 

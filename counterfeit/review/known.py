@@ -31,7 +31,7 @@ def photographs_root(run: Path) -> Path | None:
         data = ProductData(**{name: settings[name] for name in settings if name in accepted and name != "fractions"})
     except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError, UserError):
         return None
-    root = data._folder()
+    root = data.folder
     return root if root.is_dir() else None
 
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.special import expit
 
-from counterfeit.detector.combination import Combination, auroc_error, operating_threshold, view_weights
+from counterfeit.detector.combination import Combination, auroc_error, view_weights
 from counterfeit.errors import UserError
 
 
@@ -33,40 +33,13 @@ def test_auroc_error_is_that_of_the_worked_example() -> None:
     assert auroc_error(np.array([0.893]), 51, 58)[0] == pytest.approx(0.032, abs=0.001)
 
 
-def test_threshold_keeps_the_false_positive_rate_and_is_tight() -> None:
-    label = np.r_[np.zeros(100, int), np.ones(5, int)]
-    probability = np.r_[np.arange(100) / 100, np.full(5, 0.5)]
-    threshold = operating_threshold(label, probability, "fpr<=0.05")
-    genuine = probability[label == 0]
-    assert (genuine >= threshold).mean() == pytest.approx(0.05)
-
-
-def test_tied_genuine_scores_do_not_break_the_rate() -> None:
-    label = np.zeros(50, int)
-    threshold = operating_threshold(label, np.full(50, 0.7), "fpr<=0.05")
-    assert (np.full(50, 0.7) >= threshold).mean() == 0
-
-
-def test_threshold_reaches_the_recall() -> None:
-    label = np.ones(10, int)
-    probability = np.arange(10) / 10
-    threshold = operating_threshold(label, probability, "recall>=0.8")
-    assert (probability >= threshold).mean() == pytest.approx(0.8)
-
-
-@pytest.mark.parametrize("rule", ["", "fpr<0.1", "fpr<=2", "precision>=0.5"])
-def test_an_unknown_rule_is_a_user_error(rule: str) -> None:
-    with pytest.raises(UserError, match="operating point"):
-        operating_threshold(np.array([0, 1]), np.array([0.1, 0.9]), rule)
-
-
 def test_calibrated_probabilities_agree_with_frequencies() -> None:
     generator = np.random.default_rng(1)
     label = (generator.random(4000) < 0.3).astype(int)
     parts = generator.normal(size=(4000, 2)) + label[:, None]
     combination = Combination(2)
     combination.standardise_to(parts[label == 0])
-    combination.calibrate(torch.from_numpy(parts).float(), label, "fpr<=0.05")
+    combination.calibrate(torch.from_numpy(parts).float(), label)
     probability = expit(combination(torch.from_numpy(parts).float()).numpy())
     assert probability.mean() == pytest.approx(0.3, abs=0.02)
     high = probability > 0.6
@@ -75,4 +48,4 @@ def test_calibrated_probabilities_agree_with_frequencies() -> None:
 
 def test_validation_of_one_class_is_refused() -> None:
     with pytest.raises(UserError, match="one class"):
-        Combination(2).calibrate(torch.zeros(4, 2), np.zeros(4, int), "fpr<=0.05")
+        Combination(2).calibrate(torch.zeros(4, 2), np.zeros(4, int))

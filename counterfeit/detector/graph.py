@@ -1,0 +1,95 @@
+"""The whole detector as one graph, from pixels of any size to scores and maps: in torch, and exported to ONNX."""
+
+import functools
+import io
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.onnx import utils as onnx_export
+
+from counterfeit.backbone.embedder import quiet_export
+from counterfeit.detector.engine import Engine, Outputs
+from counterfeit.detector.module import Detector
+
+SMOOTH = "aten::_upsample_bilinear2d_aa"
+OPSET = 18  # the first in which Resize can smooth
+
+
+class ScoringGraph(nn.Module):
+    """Images ``(N, 3, H, W)`` uint8 to logits ``(N,)``, patch maps and distance maps ``(N, G, G)``."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the class; the logits are those of :meth:`Detector.forward`."""
+        detector = self.detector
+        pooled, patches = detector.backbone(detector.prepare(images))
+        logit = detector.combination(detector.parts(pooled, patches))
+        return logit, detector.patch_heads(patches).mean(-1), detector.bank.distances(patches)
+
+
+def torch_engine(detector: Detector, device: str = "cpu") -> Engine:
+    """The graph in torch, on any device."""
+    graph = ScoringGraph(detector).to(device).eval()
+
+    def run(pixels: NDArray[np.uint8]) -> Outputs:
+        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
+        with torch.inference_mode():
+            return Outputs(*(value.cpu().numpy() for value in graph(images)))
+
+    return run
+
+
+def onnx_bytes(detector: Detector) -> bytes:
+    """The graph as ONNX: input ``images``, outputs named as in :class:`Outputs`, dynamic batch, height and width.
+
+    The same detector gives the same bytes.
+    """
+    buffer = io.BytesIO()
+    size = detector.size
+    example = torch.zeros(2, 3, size + 1, size - 1, dtype=torch.uint8)  # another size, so that resizing is recorded
+    onnx_export.register_custom_op_symbolic(SMOOTH, functools.partial(_smooth_resize, size), OPSET)
+    try:
+        with quiet_export(), torch.inference_mode():
+            torch.onnx.export(
+                ScoringGraph(detector).eval(),
+                (example,),
+                buffer,  # type: ignore[arg-type]  # the TorchScript exporter, unlike the annotation, takes a file object
+                input_names=["images"],
+                output_names=list(Outputs._fields),
+                dynamic_axes={
+                    "images": {0: "n", 2: "height", 3: "width"},
+                    **{name: {0: "n"} for name in Outputs._fields},
+                },
+                opset_version=OPSET,
+                dynamo=False,
+            )
+    finally:
+        onnx_export.unregister_custom_op_symbolic(SMOOTH, OPSET)
+    return buffer.getvalue()
+
+
+def _smooth_resize(size: int, graph: Any, images: Any, *_: Any) -> Any:
+    """``interpolate(mode="bilinear", antialias=True)``, which the exporter lacks.
+
+    ``exclude_outside`` makes the two agree at the border: torch gives no weight to what lies outside of the image.
+    """
+    nothing = graph.op("Constant", value_t=torch.tensor([], dtype=torch.float32))
+    sides = graph.op("Constant", value_t=torch.tensor([size, size]))
+    return graph.op(
+        "Resize",
+        images,
+        nothing,
+        nothing,
+        sides,
+        antialias_i=1,
+        axes_i=[2, 3],
+        coordinate_transformation_mode_s="half_pixel",
+        exclude_outside_i=1,
+        mode_s="linear",
+    )

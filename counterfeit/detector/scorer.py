@@ -1,0 +1,163 @@
+"""The detector put to use: photographs in, probabilities, bands and heat maps out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from counterfeit.data.images import BadImage, Pixels, decode_image, square_pixels
+from counterfeit.detector.card import BANDS, Band, Card, read_card
+from counterfeit.detector.engine import Engine, EngineName, Outputs, load_engine
+from counterfeit.errors import UserError
+
+BATCH = 32  # images in one pass
+HeatMap = Literal["patch", "distance"]
+Photograph = str | Path | bytes | Image.Image | NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the detector says of one photograph.
+
+    Attributes:
+        probability: of counterfeit; a risk score, not proof.
+        band: that the probability lies in.
+        counterfeit: whether the probability is at or above the operating threshold.
+        heat_map: ``(G, G)`` float32, ``G`` = working size / 8, if asked for.
+    """
+
+    probability: float
+    band: Band
+    counterfeit: bool
+    heat_map: NDArray[np.float32] | None = None
+
+
+class Scorer:
+    """A stored detector, ready to score.
+
+    Args:
+        card: what the detector is.
+        engine: computes its scores.
+        engine_name: ``torch`` or ``onnx``.
+    """
+
+    def __init__(self, card: Card, engine: Engine, engine_name: str) -> None:
+        self.card, self.engine, self.engine_name = card, engine, engine_name
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, engine: EngineName = "auto", device: str = "cpu", threads: int | None = None
+    ) -> "Scorer":
+        """Load the detector of a finished run or an export; nothing is unpickled.
+
+        Args:
+            folder: run folder, or any folder with ``detector.json`` and ``detector.safetensors`` or ``detector.onnx``.
+            engine: ``torch``; ``onnx``, which needs an export and no torch; ``auto``, the faster one that can be had.
+            device: where torch computes.
+            threads: of ONNX Runtime; all processors unless told.
+
+        Raises:
+            UserError: the folder holds no finished detector.
+        """
+        card = read_card(Path(folder))
+        name, loaded = load_engine(card, engine, device, threads)
+        return cls(card, loaded, name)
+
+    def score(self, photographs: Sequence[Photograph], heat_maps: HeatMap | None = None) -> list[Score]:
+        """Score photographs, decoded as those that the detector learned from.
+
+        Args:
+            photographs: any mixture of paths, files' bytes, PIL images and arrays ``(H, W)``, ``(H, W, 3)`` or
+                ``(H, W, 4)``, uint8, uint16 or float in [0, 1].
+            heat_maps: ``patch``, probabilities in [0, 1] of the patches to be counterfeit; ``distance``, their
+                distances in [0, 2] from genuine patches.
+
+        Returns:
+            One score a photograph, in their order.
+
+        Raises:
+            UserError: one of them cannot be read.
+        """
+        scores: list[Score] = []
+        for start in range(0, len(photographs), BATCH):
+            batch = photographs[start : start + BATCH]
+            pixels = [decode_photograph(one, self.card.size, start + i) for i, one in enumerate(batch)]
+            outputs = self.engine(np.stack(pixels))
+            probability = probability_of(outputs)
+            maps = _heat_maps(outputs, heat_maps)
+            bands = self.card.band_numbers(probability).tolist()
+            scores += [
+                Score(p, BANDS[band], p >= self.card.threshold, None if maps is None else maps[i])
+                for i, (p, band) in enumerate(zip(probability.tolist(), bands, strict=True))
+            ]
+        return scores
+
+    def probabilities(self, pixels: Pixels) -> NDArray[np.float64]:
+        """Probabilities ``(N,)`` of decoded images ``(N, H, W, 3)`` uint8."""
+        parts = [probability_of(self.engine(pixels[i : i + BATCH])) for i in range(0, len(pixels), BATCH)]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+
+def decode_photograph(photograph: Photograph, size: int, number: int = 0) -> Pixels:
+    """Anything that shows a photograph as ``(size, size, 3)`` uint8 RGB.
+
+    Args:
+        photograph: see :meth:`Scorer.score`.
+        size: side in pixels.
+        number: place in the caller's list, for the message.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        if isinstance(photograph, str | Path):
+            return decode_image(Path(photograph), size)
+        if isinstance(photograph, bytes):
+            return decode_image(photograph, size)
+        if isinstance(photograph, Image.Image):
+            return square_pixels(photograph, size)
+        return square_pixels(_image_of(np.asarray(photograph)), size)
+    except BadImage as bad:
+        name = f" ({photograph})" if isinstance(photograph, str | Path) else ""
+        raise UserError(f"photograph {number}{name} cannot be scored: {bad.reason}") from bad
+    except OSError as error:
+        raise UserError(f"photograph {number} cannot be scored: {error}") from error
+
+
+def probability_of(outputs: Outputs) -> NDArray[np.float64]:
+    """Probabilities ``(N,)`` of an engine's outputs."""
+    probability: NDArray[np.float64] = _sigmoid(outputs.logit.astype(np.float64))
+    return probability
+
+
+def _image_of(array: NDArray[np.generic]) -> Image.Image:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or 0 in array.shape:
+        raise BadImage(f"an array of shape {array.shape}, not (H, W), (H, W, 3) or (H, W, 4)")
+    if array.dtype.kind == "f":
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+            raise BadImage("a float array with values outside of [0, 1]")
+        array = (array.astype(np.float64) * 255).round().astype(np.uint8)
+    elif array.dtype == np.uint16:
+        array = (array.astype(np.float64) / 257).round().astype(np.uint8)
+    elif array.dtype != np.uint8:
+        raise BadImage(f"an array of type {array.dtype}, not uint8, uint16 or float")
+    return Image.fromarray(array)
+
+
+def _heat_maps(outputs: Outputs, kind: HeatMap | None) -> NDArray[np.float32] | None:
+    if kind is None:
+        return None
+    if kind == "patch":
+        return _sigmoid(outputs.patch_map.astype(np.float64)).astype(np.float32)
+    return outputs.distance_map
+
+
+def _sigmoid(logit: NDArray[np.float64]) -> NDArray[np.float64]:
+    # By the hyperbolic tangent, which neither overflows nor warns.
+    return 0.5 * (1 + np.tanh(0.5 * logit))

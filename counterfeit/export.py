@@ -1,0 +1,78 @@
+"""``python -m counterfeit.export``: the detector of a run as files for other programs. Parses, calls, prints."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import jsonargparse
+
+from counterfeit.data.files import write_json, write_text
+from counterfeit.detector.card import GRAPH, WEIGHTS, read_card
+from counterfeit.detector.engine import load_detector, onnx_engine
+from counterfeit.detector.graph import onnx_bytes
+from counterfeit.detector.parity import TOLERANCE, Parity, awkward_images, parity
+from counterfeit.errors import UserError
+from counterfeit.report.model_card import model_card
+
+DONE, USER_ERROR = 0, 2
+
+
+def export(run: str, out: str) -> Parity:
+    """Write ``detector.onnx``, ``detector.safetensors``, ``detector.json`` and a model card, ``README.md``.
+
+    The same run gives the same files. The folder appears whole, and not at all if ONNX Runtime and torch disagree.
+
+    Args:
+        run: run folder with a finished detector.
+        out: folder to write, which must not exist or be empty.
+
+    Raises:
+        UserError: the run or the folder cannot be used, or the engines disagree.
+    """
+    source, folder = Path(run), Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"--out {folder} exists and is not an empty folder; choose another one")
+    card = read_card(source)
+    detector = load_detector(card)
+    graph = onnx_bytes(detector)
+    found = parity(detector, onnx_engine(graph), card.threshold, awkward_images(card.size))
+    if not found.holds:
+        raise UserError(f"nothing was written: {found} At most {TOLERANCE:g} and 0 are allowed")
+    content = json.loads((source / "detector.json").read_text(encoding="utf-8"))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        draft.chmod(0o755)
+        (draft / GRAPH).write_bytes(graph)
+        shutil.copyfile(source / WEIGHTS, draft / WEIGHTS)
+        write_json(draft / "detector.json", content | {"onnx_sha256": hashlib.sha256(graph).hexdigest()})
+        write_text(draft / "README.md", model_card(source, content, str(found)))
+        os.replace(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return found
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 done, 2 the user's input or engines that disagree."""
+    parser = jsonargparse.ArgumentParser(prog="counterfeit.export", description=__doc__, exit_on_error=False)
+    parser.add_function_arguments(export, as_positional=False)
+    try:
+        options = parser.parse_args(None if args is None else list(args))
+        found = export(**vars(options))
+    except (UserError, jsonargparse.ArgumentError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+    print(found)
+    print(f"export: {options.out} ({GRAPH}, {WEIGHTS}, detector.json, README.md)")
+    print(f"next: python -m counterfeit.predict photos/ --run {options.out} --out scores --engine onnx")
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

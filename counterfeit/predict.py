@@ -1,0 +1,85 @@
+"""``python -m counterfeit.predict``: score a folder or a table of photographs. Parses, calls, prints."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+from rich.console import Console
+
+from counterfeit.cache import default_cache_folder
+from counterfeit.data.listing import read_listing
+from counterfeit.detector.card import BANDS
+from counterfeit.detector.engine import EngineName, available_processors
+from counterfeit.detector.scorer import Scorer
+from counterfeit.detector.stream import score_listing
+from counterfeit.errors import UserError
+
+DONE, USER_ERROR, INTERRUPTED = 0, 2, 130
+
+
+def predict(
+    photographs: str,
+    run: str,
+    out: str,
+    engine: EngineName = "auto",
+    root: str | None = None,
+    workers: int | None = None,
+    device: str = "cpu",
+    cache: str | None = None,
+) -> None:
+    """Score photographs with the detector of a run and print where the scores are.
+
+    Args:
+        photographs: folder of photographs, or a table (CSV, Parquet) with a column path.
+        run: run folder, or an export.
+        out: folder to write; the same command continues what was not finished.
+        engine: onnx needs an export and no torch; auto takes the faster one that can be had.
+        root: folder that the paths of a table are relative to; its own if none.
+        workers: processes that decode; as many as there are processors if none, 0 decodes in this one.
+        device: where torch computes, cpu or cuda.
+        cache: folder of the scores of known photographs; $COUNTERFEIT_CACHE or ~/.cache/counterfeit if none.
+
+    Raises:
+        UserError: the input, the run or the folder cannot be used; nothing was overwritten.
+    """
+    listing = read_listing(Path(photographs), Path(root) if root else None)
+    scorer = Scorer.load(run, engine, device)
+    kept = Path(cache).expanduser() if cache else default_cache_folder()
+    counts = score_listing(scorer, listing, Path(out), kept, available_processors() if workers is None else workers)
+    _print_end(counts, listing.ignored, scorer, Path(out))
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 done, 2 the user's input, 130 interrupted."""
+    parser = jsonargparse.ArgumentParser(prog="counterfeit.predict", description=__doc__, exit_on_error=False)
+    parser.add_argument("photographs", type=str, help="folder of photographs, or a table with a column path")
+    parser.add_function_arguments(predict, as_positional=False, skip={"photographs"})
+    try:
+        predict(**vars(parser.parse_args(None if args is None else list(args))))
+    except (UserError, jsonargparse.ArgumentError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues", file=sys.stderr)
+        return INTERRUPTED
+    return DONE
+
+
+def _print_end(counts: dict[str, Any], ignored: int, scorer: Scorer, out: Path) -> None:
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    if ignored:
+        console.print(f"{ignored} files left out that are no photographs by their names")
+    if counts["error"]:
+        reasons = ", ".join(f"{reason} {number}" for reason, number in counts["errors"].items())
+        console.print(f"{counts['error']} inputs without a score: {reasons}")
+    bands = ", ".join(f"{counts[band]} {band}" for band in BANDS)
+    rule = scorer.card.operating_point["rule"]
+    console.print(f"{counts['ok']} scored: {bands}; {counts['counterfeit']} at or above the operating point ({rule})")
+    console.print(f"scores: {out / 'scores.parquet'}, scores.csv, scores.json")
+    console.print(f"next: python -m counterfeit.review {out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
