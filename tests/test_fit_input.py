@@ -14,6 +14,7 @@ from counterfeit.fit import main
 PROJECT = Path(__file__).parents[1]
 SMALL = ["--data.drawn_genuine=30", "--data.drawn_counterfeit=15", "--data.counterfeits=4", "--data.views=1"]
 MISTAKES = {
+    "--experiment.arms=[real]": "nothing to compare",
     "--data.counterfeits=100000": "cannot keep 100000",
     "--data.counterfeits=-1": "cannot keep -1",
     "--data.fractions=[0.5,0.5,0.5]": "sum to 1",

@@ -90,7 +90,10 @@ def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None) -> Outcome
         UserError: the input, the plan or the folder cannot be used; nothing was overwritten.
     """
     _check_seeds(plan.seeds)
-    plan.experiment.cells()
+    if len(plan.experiment.cells()) < 2 and (stages is None or "compare" in stages):
+        raise UserError(
+            "experiment.arms names nothing to compare 'real' with: add an arm, or leave compare out of --stages"
+        )
     parse_rule(plan.experiment.operating_point)
     folder = RunFolder(out)
     folder.check(plan.config, stages is not None)
