@@ -14,7 +14,7 @@ import jsonargparse
 from counterfeit.data.files import write_json, write_text
 from counterfeit.detector.card import GRAPH, WEIGHTS, read_card
 from counterfeit.detector.engine import load_detector, onnx_engine
-from counterfeit.detector.graph import onnx_bytes
+from counterfeit.detector.graph import detector_onnx
 from counterfeit.detector.parity import TOLERANCE, Parity, awkward_images, parity
 from counterfeit.errors import UserError
 from counterfeit.report.model_card import model_card
@@ -39,7 +39,7 @@ def export(run: str, out: str) -> Parity:
         raise UserError(f"--out {folder} exists and is not an empty folder; choose another one")
     card = read_card(source)
     detector = load_detector(card)
-    graph = onnx_bytes(detector)
+    graph = detector_onnx(detector)
     found = parity(detector, onnx_engine(graph), card.threshold, awkward_images(card.size))
     if not found.holds:
         raise UserError(f"nothing was written: {found} At most {TOLERANCE:g} and 0 are allowed")

@@ -51,11 +51,11 @@ def load_engine(card: Card, name: EngineName, device: str = "cpu", threads: int 
         )
     if exported and name != "torch":
         return "onnx", onnx_engine(read_checked(card.folder / GRAPH, card.onnx_sha256), threads)
-    from counterfeit.detector.graph import onnx_bytes, torch_engine  # late: it needs torch
+    from counterfeit.detector.graph import detector_onnx, torch_engine  # late: it needs torch
 
     detector = load_detector(card)
     if name == "auto" and device == "cpu":
-        return "onnx", onnx_engine(onnx_bytes(detector), threads)
+        return "onnx", onnx_engine(detector_onnx(detector), threads)
     return "torch", torch_engine(detector, device)
 
 
@@ -79,7 +79,7 @@ def onnx_engine(graph: bytes, threads: int | None = None) -> Engine:
     """ONNX Runtime on the CPU.
 
     Args:
-        graph: as :func:`~counterfeit.detector.graph.onnx_bytes` makes it.
+        graph: as :func:`~counterfeit.detector.graph.detector_onnx` makes it.
         threads: processor threads; as many as this process may use unless told.
     """
     options = onnxruntime.SessionOptions()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from counterfeit.data.images import BadImage, Pixels, decode_image, square_pixels
+from counterfeit.data.images import BadImage, Pixels, decode_image, square_pixels, upright_rgb
 from counterfeit.detector.card import BANDS, Band, Card, read_card
 from counterfeit.detector.engine import Engine, EngineName, Outputs, load_engine
 from counterfeit.errors import UserError
@@ -119,8 +119,8 @@ def decode_photograph(photograph: Photograph, size: int, number: int = 0) -> Pix
         if isinstance(photograph, bytes):
             return decode_image(photograph, size)
         if isinstance(photograph, Image.Image):
-            return square_pixels(photograph, size)
-        return square_pixels(_image_of(np.asarray(photograph)), size)
+            return square_pixels(upright_rgb(photograph), size)
+        return square_pixels(upright_rgb(_image_of(np.asarray(photograph))), size)
     except BadImage as bad:
         name = f" ({photograph})" if isinstance(photograph, str | Path) else ""
         raise UserError(f"photograph {number}{name} cannot be scored: {bad.reason}") from bad
