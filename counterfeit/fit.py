@@ -62,9 +62,11 @@ class FitCLI(LightningCLI):
     def plan(self) -> Plan:
         """What the parsed configuration asks for; detectors and trainers are made afresh for every arm."""
         made, config = self.parser.instantiate(self.config), self.config
-        gan_trainer = made.gan_trainer.following(config.trainer)
-        with _refusals("--gan_trainer"):
-            pl.Trainer(**gan_trainer.options(), logger=False, enable_checkpointing=False)
+        gan_trainer = made.gan_trainer
+        if made.experiment.refines():
+            gan_trainer = gan_trainer.following(config.trainer)
+            with _refusals("--gan_trainer"):
+                pl.Trainer(**gan_trainer.options(), logger=False, enable_checkpointing=False)
         return Plan(
             data=made.data,
             make_detector=lambda: self.parser.instantiate(config).model,

@@ -29,12 +29,13 @@ from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.oracle import check_oracle
 from counterfeit.experiment.seed import Seed
-from counterfeit.experiment.settings import BASELINE, PRODUCT, ExperimentSettings
+from counterfeit.experiment.settings import BASELINE, CONTROLS, WITHOUT_DOSE, ExperimentSettings
 from counterfeit.experiment.ship import ship
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.gan.train import train_refiner
 from counterfeit.report.html import write_report
 from counterfeit.synthesis import SynthesisSettings
+from counterfeit.synthesis.mixing import check_smote
 
 Stage = Literal["data", "gan", "synthesis", "detector", "compare", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -119,6 +120,8 @@ class _Run:
         ]
         for seed in self.seeds:
             _ = seed.split  # raises where the photographs cannot be split
+            if self._needs("smote"):
+                check_smote(seed.label)
             if self._needs("oracle") and (note := check_oracle(seed)):
                 console.print(f"  {note}")
         rule = plan.experiment.operating_point
@@ -158,7 +161,7 @@ class _Run:
         console.print(_counts(data, self.seeds[0].split))
 
     def _gan(self) -> None:
-        if not self._needs("synthetic") and not self._needs("synthetic-random"):
+        if not self.plan.experiment.refines():
             return
         for seed in self.seeds:
             folder, flips = self.folder.gan(seed.number), self.plan.data.flips
@@ -174,8 +177,8 @@ class _Run:
     def _synthesis(self) -> None:
         for seed in self.seeds:
             for arm in BANKS:
-                if self._needs(arm):
-                    self.cells.bank(seed, arm)
+                if self._needs(arm) and not len(self.cells.bank(seed, arm)):
+                    console.print(f"  seed {seed.number}: nothing passed the gates, so that {arm} is the same as real")
 
     def _detector(self) -> None:
         for seed in self.seeds:
@@ -192,17 +195,15 @@ class _Run:
                     raise UserError(f"{path} is missing: run the stage detector first")
                 tables.append(pq.read_table(path))
         predictions = pa.concat_tables(tables)
-        product = PRODUCT if self._needs(PRODUCT) else self.plan.experiment.cells()[-1][0]
+        product = self.plan.experiment.product()
         comparison = compare(predictions, baseline=BASELINE, product=product, resamples=self.plan.experiment.resamples)
-        doses = self.plan.experiment.doses
         chosen = {
             "dose": comparison.product_dose,
-            "dose_reason": "fixed by experiment.doses"
-            if len(doses) == 1
-            else "the smallest of experiment.doses; the others are listed as arms of their own",
+            "dose_reason": _dose_reason(product, len(self.plan.experiment.doses)),
         }
         write_json(self.folder.comparison, json.loads(comparison.to_json()) | chosen)
-        best = (product, comparison.product_dose) if comparison.verdict == "HELPS" else (BASELINE, 0.0)
+        kept = comparison.verdict == "HELPS" and product not in CONTROLS
+        best = (product, comparison.product_dose) if kept else (BASELINE, 0.0)
         ship(self.cells, self.seeds[0], best[0], best[1], self.plan.experiment.alpha)
 
     def _report(self) -> None:
@@ -212,6 +213,14 @@ class _Run:
 
     def _needs(self, arm: str) -> bool:
         return any(name == arm for name, _ in self.plan.experiment.cells())
+
+
+def _dose_reason(product: str, doses: int) -> str:
+    if product in WITHOUT_DOSE:
+        return "the arm has none"
+    if doses == 1:
+        return "fixed by experiment.doses"
+    return "the smallest of experiment.doses; the others are listed as arms of their own"
 
 
 def _check_seeds(seeds: list[int]) -> None:
