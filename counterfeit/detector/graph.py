@@ -25,11 +25,8 @@ class ScoringGraph(nn.Module):
         self.detector = detector
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See the class; the logits are those of :meth:`Detector.forward`."""
-        detector = self.detector
-        pooled, patches = detector.backbone(detector.prepare(images))
-        logit = detector.combination(detector.parts(pooled, patches))
-        return logit, detector.patch_heads(patches).mean(-1), detector.bank.distances(patches)
+        """See the class."""
+        return self.detector.with_maps(images)
 
 
 def torch_engine(detector: Detector, device: str = "cpu") -> Engine:
@@ -37,7 +34,7 @@ def torch_engine(detector: Detector, device: str = "cpu") -> Engine:
     graph = ScoringGraph(detector).to(device).eval()
 
     def run(pixels: NDArray[np.uint8]) -> Outputs:
-        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
+        images = torch.from_numpy(np.array(pixels.transpose(0, 3, 1, 2), order="C")).to(device)
         with torch.inference_mode():
             return Outputs(*(value.cpu().numpy() for value in graph(images)))
 
