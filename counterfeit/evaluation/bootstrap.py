@@ -65,7 +65,8 @@ def resampled_mean(actual: Array, replicates: Array, seed: int = 0) -> Resampled
     # A stream of its own: the caller drew the groups from `seed` itself.
     deviation += errors.training * np.random.default_rng([seed, 1]).normal(size=len(deviation))
     widened = errors.total * float(stdtrit(errors.freedom, 0.975) / ndtri(0.975))
-    draws = estimate + deviation * (widened / deviation.std() if deviation.any() else 0.0)
+    spread = float(deviation.std())
+    draws = estimate + deviation * (widened / spread if spread else 0.0)
     low, high = np.quantile(draws, (0.025, 0.975))
     beyond = min((draws <= 0).sum(), (draws >= 0).sum())
     p = min(1.0, 2 * (float(beyond) + 1) / (len(draws) + 1))

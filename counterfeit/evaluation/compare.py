@@ -214,11 +214,12 @@ def _difference(mean: Resampled, p_holm: float | None, n_groups: int) -> Differe
     comparisons = 1 if p_holm is None else len(VERDICT_METRICS)
     needed = groups_needed(mean.images_error, mean.training_error, mean.freedom, n_groups, comparisons)
     return Difference(
-        mean.estimate,
-        *np.clip((mean.low, mean.high), -1.0, 1.0).tolist(),
-        mean.p,
-        p_holm,
-        mean.standard_error,
+        estimate=mean.estimate,
+        low=max(-1.0, mean.low),
+        high=min(1.0, mean.high),
+        p=mean.p,
+        p_holm=p_holm,
+        standard_error=mean.standard_error,
         detectable=detectable_difference(mean.standard_error, mean.freedom, comparisons),
         images_error=mean.images_error,
         training_error=mean.training_error,

@@ -32,8 +32,8 @@ class SeedScores(NamedTuple):
 def read_predictions(run: Path) -> pa.Table:
     """Return the predictions of all cells of a run folder, with each cell's `threshold`; `UserError` if there are none.
 
-    The threshold is that of the cell's `heads.safetensors` where `predictions.parquet` has no such column, null where
-    neither exists.
+    Where `predictions.parquet` has no such column, the threshold is that stored in the cell's `tuned.safetensors`, else
+    in its `heads.safetensors`, and null where there is neither.
     """
     files = sorted((run / "detector").glob("*/*/*/predictions.parquet"))
     if not files:
@@ -50,7 +50,8 @@ def read_cell(cell: Path) -> pa.Table:
         raise UserError(f"{cell / 'predictions.parquet'} cannot be read: remove it and rerun the detector") from error
     if "threshold" in table.column_names:
         return table
-    threshold = _stored_threshold(cell / "heads.safetensors")
+    tuned = cell / "tuned.safetensors"
+    threshold = _stored_threshold(tuned if tuned.exists() else cell / "heads.safetensors")
     return table.append_column("threshold", pa.array([threshold] * len(table), pa.float64()))
 
 
