@@ -1,11 +1,11 @@
-"""Do the heat maps point where a counterfeit deviates, and does the score rest on what they point at?
+"""Whether the heat maps point where a counterfeit deviates, and whether the score rests on what they point at.
 
     python -m counterfeit.fit --out runs/labels
     python benchmarks/explanations.py runs/labels
 
 Needs a run on the drawn labels, whose masks are known. Prints a table for docs/benchmarks.md: pointing-game hit rate of
-test counterfeits of severity above one half, and the drop in the logit when the highest tenth of the cells shows the most
-similar genuine photograph instead, over the drop when the same pattern lies elsewhere.
+test counterfeits of severity above one half, and the drop in the logit when the highest tenth of the cells shows the
+most similar genuine photograph instead, over the drop when the same pattern lies elsewhere.
 """
 
 import argparse
