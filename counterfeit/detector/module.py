@@ -14,6 +14,7 @@ from counterfeit.detector.heads import ImageHeads, PatchHeads, top_mean
 
 PARTS = ("image", "distance_max", "distance_top", "distance_mean", "patch")
 IMAGE_LR = 0.3  # of the peak learning rate: 1632 strongly correlated inputs move a logit fast
+BIAS_LR = 100.0  # of the peak learning rate: a bias that lags makes the weights stand in for it
 DISTANCE = 2
 VIEWS = [0, DISTANCE, 4]  # the columns of PARTS that are combined; the others are reported beside them
 
@@ -128,13 +129,14 @@ class Detector(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Adam with a one-cycle learning rate over the whole budget."""
         heads = [
-            {"params": self.image_heads.parameters(), "weight_decay": 0.0, "lr": self.lr * IMAGE_LR},
+            {"params": [self.image_heads.weight], "weight_decay": 0.0, "lr": self.lr * IMAGE_LR},
+            {"params": [self.image_heads.bias], "weight_decay": 0.0, "lr": self.lr * BIAS_LR},
             {"params": self.patch_heads.parameters(), "weight_decay": self.patch_penalty},
         ]
         optimizer = torch.optim.AdamW(heads, lr=self.lr)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, [self.lr * IMAGE_LR, self.lr], total_steps=max(steps, 2)
+            optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=max(steps, 2)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

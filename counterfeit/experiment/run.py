@@ -9,7 +9,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 from rich.console import Console
@@ -24,6 +23,7 @@ from counterfeit.errors import UserError
 from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison
 from counterfeit.evaluation.operating_point import parse_rule
+from counterfeit.evaluation.predictions import read_cell
 from counterfeit.experiment.arms import BANKS
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.folder import RunFolder
@@ -193,8 +193,8 @@ class _Run:
                 path = self.folder.cell(seed.number, arm, dose) / "predictions.parquet"
                 if not path.exists():
                     raise UserError(f"{path} is missing: run the stage detector first")
-                tables.append(pq.read_table(path))
-        predictions = pa.concat_tables(tables)
+                tables.append(read_cell(path.parent))
+        predictions = pa.concat_tables(tables, promote_options="permissive")
         product = self.plan.experiment.product()
         comparison = compare(predictions, baseline=BASELINE, product=product, resamples=self.plan.experiment.resamples)
         chosen = {
