@@ -14,7 +14,7 @@ from counterfeit.detector.heads import ImageHeads, PatchHeads, top_mean
 
 PARTS = ("image", "distance_max", "distance_top", "distance_mean", "patch")
 IMAGE_LR = 0.3  # of the peak learning rate: 1632 strongly correlated inputs move a logit fast
-BIAS_LR = 100.0  # of the peak learning rate: a bias that lags makes the weights stand in for it
+BIAS_LR = 30.0  # of the peak learning rate: a bias that lags makes the weights stand in for it
 DISTANCE = 2
 VIEWS = [0, DISTANCE, 4]  # the columns of PARTS that are combined; the others are reported beside them
 
