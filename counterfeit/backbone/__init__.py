@@ -2,6 +2,7 @@
 
 from counterfeit.backbone.coreset import greedy_coreset, nearest_distances
 from counterfeit.backbone.embedder import Embedder, Embeddings
+from counterfeit.backbone.gaussian import GenuineGaussian
 from counterfeit.backbone.genuine import GenuineBank, cross_fitting_folds
 from counterfeit.backbone.network import Backbone, load_backbone
 
@@ -10,6 +11,7 @@ __all__ = [
     "Embedder",
     "Embeddings",
     "GenuineBank",
+    "GenuineGaussian",
     "cross_fitting_folds",
     "greedy_coreset",
     "load_backbone",

@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from counterfeit.detector.batches import TrainingSet
-    from counterfeit.detector.module import PARTS, Detector
+    from counterfeit.detector.module import Detector
     from counterfeit.detector.scorer import Score, Scorer
     from counterfeit.detector.train import score_parts, train_detector
+    from counterfeit.detector.views import PARTS
 
 __all__ = ["PARTS", "Detector", "Score", "Scorer", "TrainingSet", "score_parts", "train_detector"]
 
 _MODULE = {
-    "PARTS": "module",
+    "PARTS": "views",
     "Detector": "module",
     "Score": "scorer",
     "Scorer": "scorer",

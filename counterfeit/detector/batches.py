@@ -27,6 +27,8 @@ class TrainingSet:
         masks: ``(M, G, G)`` share of the donor in each patch; NaN throughout where it is not known.
         real: ``(M,)`` whether the image is a photograph.
         original: ``(M,)`` whether it is a photograph itself and not an augmented view of one.
+        dose: weight asked for what is learned from the masks, as a multiple of what is learned without; 0 where none
+            are known.
     """
 
     embeddings: Embeddings
@@ -36,6 +38,7 @@ class TrainingSet:
     masks: NDArray[np.float32]
     real: NDArray[np.bool_]
     original: NDArray[np.bool_]
+    dose: float = 0.0
 
     def __len__(self) -> int:
         return len(self.label)
@@ -45,7 +48,8 @@ class TrainingSet:
         """All parts, one after the other."""
         columns = ("label", "weight", "folds", "masks", "real", "original")
         arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in columns}
-        return TrainingSet(Embeddings.concatenate([part.embeddings for part in parts]), **arrays)
+        dose = max(part.dose for part in parts)
+        return TrainingSet(Embeddings.concatenate([part.embeddings for part in parts]), **arrays, dose=dose)
 
     def image_probability(self) -> NDArray[np.float64]:
         """``(M,)`` chance of each image in a draw in which both classes weigh the same."""
@@ -100,14 +104,15 @@ class HeadBatches(IterableDataset[Batch]):
             "label": training.label[rows],
             "member": self._member[rows],
         }
-        image, cell, label = self._draw_patches(generator)
         flat = training.embeddings.patches.reshape(len(training), -1, training.embeddings.patches.shape[-1])
-        batch |= {"patch": flat[image, cell], "patch_label": label, "patch_member": self._member[image]}
         if all(len(pool) for pool in self._bags):
             bag = np.concatenate([generator.choice(pool, self.bags) for pool in self._bags])
         else:
             bag = np.empty(0, np.int64)
         batch |= {"bag": flat[bag], "bag_label": training.label[bag], "bag_member": self._member[bag]}
+        # Last, so that arms that differ in their masks alone share all other draws.
+        image, cell, label = self._draw_patches(generator)
+        batch |= {"patch": flat[image, cell], "patch_label": label, "patch_member": self._member[image]}
         return {name: torch.from_numpy(np.asarray(value, np.float32)) for name, value in batch.items()}
 
     def _draw_patches(

@@ -4,20 +4,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import ndtr
-from scipy.stats import rankdata
 from torch import Tensor, nn
 
+from counterfeit.detector.views import part_weights
 from counterfeit.errors import UserError
-
-USEFUL = 0.55  # AUROC below which a view counts as chance
 
 
 class Combination(nn.Module):
     """A weighted sum of standardised parts, scaled and shifted to a calibrated logit.
 
     All is kept in buffers: centre and scale of each part on genuine images, weights, slope and offset of the
-    calibration (temperature scaling with an offset, Guo et al. 2017, Platt 1999), and the threshold.
+    calibration (temperature scaling with an offset, Guo et al. 2017, Platt 1999), the threshold and the dose.
     """
 
     centre: Tensor
@@ -26,6 +23,7 @@ class Combination(nn.Module):
     slope: Tensor
     offset: Tensor
     threshold: Tensor
+    dose: Tensor
 
     def __init__(self, parts: int) -> None:
         super().__init__()
@@ -35,6 +33,7 @@ class Combination(nn.Module):
         self.register_buffer("slope", torch.ones(()))
         self.register_buffer("offset", torch.zeros(()))
         self.register_buffer("threshold", torch.full((), 0.5))
+        self.register_buffer("dose", torch.zeros(()))
 
     def raw(self, parts: Tensor) -> Tensor:
         """The uncalibrated score ``(N,)`` of parts ``(N, P)``."""
@@ -50,17 +49,20 @@ class Combination(nn.Module):
         self.centre.copy_(torch.from_numpy(middle))
         self.scale.copy_(torch.from_numpy(np.maximum(high - low, 1e-6)))
 
-    def fit(self, parts: NDArray[np.float64], label: NDArray[np.int64], columns: list[int]) -> None:
+    def fit(self, parts: NDArray[np.float64], label: NDArray[np.int64], dose: float) -> None:
         """Learn the weights from cross-fitted parts of the training images.
 
         Args:
             parts: ``(N, P)``, each image scored by heads and genuine patches of other folds.
             label: ``(N,)``.
-            columns: the parts to weigh; the others get nothing.
+            dose: weight asked for what was learned from masks, as a multiple of what was learned without; the buffer
+                ``dose`` keeps what was used.
         """
         self.standardise_to(parts[label == 0])
-        self.weight.zero_()
-        self.weight[columns] = torch.from_numpy(view_weights(parts[:, columns], label)).float()
+        standardised = (parts - self.centre.numpy()) / self.scale.numpy()
+        weight, used = part_weights(standardised, label, dose)
+        self.weight.copy_(torch.from_numpy(weight))
+        self.dose.fill_(used)
 
     def use_equally(self, genuine: NDArray[np.float64], columns: list[int]) -> None:
         """Weigh some parts alike, knowing genuine images ``(N, P)`` only."""
@@ -94,41 +96,3 @@ class Combination(nn.Module):
         slope = float(np.exp(log_slope)) / scale
         self.slope.fill_(slope)
         self.offset.fill_(float(shift) - slope * middle)
-
-
-def view_weights(parts: NDArray[np.float64], label: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Weights of views from cross-fitted scores: how sure it is that each is better than chance.
-
-    With a handful of counterfeits the order of two good views is noise, and weights that follow it measured worse than
-    equal ones; that a view is useless can be told. So a view weighs as much as the probability that its AUROC exceeds
-    0.55, by the AUROC's standard error.
-
-    Args:
-        parts: ``(N, V)``.
-        label: ``(N,)``.
-
-    Returns:
-        ``(V,)``, positive, with sum 1.
-    """
-    counterfeit = label == 1
-    positive, negative = int(counterfeit.sum()), int((~counterfeit).sum())
-    ranks = rankdata(parts, axis=0)
-    area = (ranks[counterfeit].sum(0) - positive * (positive + 1) / 2) / (positive * negative)
-    error = auroc_error(np.clip(area, 0.05, 0.95), positive, negative)
-    weight = ndtr((area - USEFUL) / error) + 1e-6
-    shared: NDArray[np.float64] = weight / weight.sum()
-    return shared
-
-
-def auroc_error(area: NDArray[np.float64], positive: int, negative: int) -> NDArray[np.float64]:
-    """Standard error of an AUROC (Hanley and McNeil 1982).
-
-    Args:
-        area: AUROCs.
-        positive: number of counterfeits.
-        negative: number of genuine images.
-    """
-    first, second = area / (2 - area), 2 * area**2 / (1 + area)
-    spread = area * (1 - area) + (positive - 1) * (first - area**2) + (negative - 1) * (second - area**2)
-    error: NDArray[np.float64] = np.sqrt(spread / (positive * negative))
-    return error

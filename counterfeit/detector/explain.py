@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from counterfeit.detector.module import DISTANCE, PARTS, Detector
-
-PATCH = PARTS.index("patch")
+from counterfeit.detector.module import Detector
+from counterfeit.detector.views import DISTANCES, MASK, PATCH
 
 
 def evidence_map(detector: Detector, images: Tensor) -> Tensor:
@@ -30,9 +29,10 @@ def evidence_map(detector: Detector, images: Tensor) -> Tensor:
         _, patches = detector.backbone(detector.prepare(images))
         combination = detector.combination
         gain = combination.slope * combination.weight / combination.scale
-        logits = detector.patch_heads(patches.float()).mean(-1) - combination.centre[PATCH]
-        distance = detector.bank.distances(patches) - combination.centre[DISTANCE]
-        evidence: Tensor = gain[PATCH] * logits + gain[DISTANCE] * distance
+        evidence = gain[DISTANCES].sum() * detector.bank.distances(patches)
+        evidence -= (gain[DISTANCES] * combination.centre[DISTANCES]).sum()
+        for part, heads in ((PATCH, detector.patch_heads), (MASK, detector.mask_heads)):
+            evidence += gain[part] * (heads(patches.float()).mean(-1) - combination.centre[part])
     return evidence
 
 

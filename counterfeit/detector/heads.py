@@ -3,35 +3,49 @@
 import torch
 from torch import Tensor, nn
 
+from counterfeit.backbone import GenuineGaussian
+
 TOP_SHARE = 0.02  # of an image's patches, the highest, that decide its score
 
 
 class ImageHeads(nn.Module):
-    """A linear layer on standardised pooled features for every fold.
+    """A linear layer on standardised, whitened pooled features for every fold.
 
     Args:
         features: length of the pooled features.
+        rank: directions in which the variance of genuine images is kept.
         folds: number of heads.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, features: int, folds: int) -> None:
+    def __init__(self, features: int, rank: int, folds: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
+        self.genuine = GenuineGaussian(features, rank, folds)
         self.weight = nn.Parameter(torch.zeros(features, folds))
         self.bias = nn.Parameter(torch.zeros(folds))
 
-    def standardise_to(self, pooled: Tensor) -> None:
-        """Take mean and deviation from real training images ``(N, D)``."""
+    def fit_genuine(self, pooled: Tensor, fold: Tensor) -> None:
+        """Learn what genuine images are like.
+
+        Args:
+            pooled: ``(N, D)`` of genuine training images.
+            fold: ``(N,)`` cross-fitting fold of each.
+        """
         self.mean.copy_(pooled.mean(0))
         self.std.copy_(floored(pooled.std(0)))
+        self.genuine.fit(self.standardised(pooled), fold)
+
+    def standardised(self, pooled: Tensor) -> Tensor:
+        """Pooled features ``(N, D)`` with mean 0 and deviation 1 on genuine images."""
+        return (pooled - self.mean) / self.std
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Logits ``(N, folds)`` of pooled features ``(N, D)``."""
-        return ((pooled - self.mean) / self.std) @ self.weight + self.bias
+        return self.standardised(pooled) @ self.genuine.whitened(self.weight) + self.bias
 
 
 class PatchHeads(nn.Module):

@@ -11,18 +11,17 @@ from torch.nn import functional as F
 from counterfeit.backbone import GenuineBank, load_backbone
 from counterfeit.detector.combination import Combination
 from counterfeit.detector.heads import ImageHeads, PatchHeads, top_mean
+from counterfeit.detector.views import MASK, PARTS, PATCH
 
-PARTS = ("image", "distance_max", "distance_top", "distance_mean", "patch")
 IMAGE_LR = 0.3  # of the peak learning rate: 1632 strongly correlated inputs move a logit fast
 BIAS_LR = 30.0  # of the peak learning rate: a bias that lags makes the weights stand in for it
-DISTANCE = 2
-VIEWS = [0, DISTANCE, 4]  # the columns of PARTS that are combined; the others are reported beside them
 
 
 class Detector(pl.LightningModule):
     """Three views of one frozen backbone pass, combined by a calibrated layer.
 
-    The *image heads* see pooled features, the *genuine bank* measures patch distances, the *patch heads* see where.
+    The *image heads* see pooled features, the *genuine bank* measures patch distances. The *patch heads* learn from
+    whole photographs which patches tell them apart, the *mask heads* from synthetic counterfeits too, where it is known.
     Every head exists once for each cross-fitting fold and never learns from that fold, so that the combination can be
     learned from honest scores of the training images; on other images the heads are averaged.
 
@@ -31,6 +30,7 @@ class Detector(pl.LightningModule):
         size: side of the square working size in pixels, a multiple of 32.
         folds: cross-fitting folds.
         bank: genuine patches kept for the distance.
+        rank: directions in which the variance of genuine images is known to the image heads.
         hidden: units of the patch heads' hidden layer.
         lr: peak learning rate of Adam.
         image_penalty: strength of the squared penalty on the image heads' weights.
@@ -44,6 +44,7 @@ class Detector(pl.LightningModule):
         size: int = 128,
         folds: int = 5,
         bank: int = 1024,
+        rank: int = 128,
         hidden: int = 64,
         lr: float = 3e-3,
         image_penalty: float = 0.7,
@@ -57,8 +58,9 @@ class Detector(pl.LightningModule):
         self.backbone = load_backbone(backbone)
         if self.backbone.last_stages(unfreeze):
             self.backbone = copy.deepcopy(self.backbone)  # or tuned weights would be loaded into that of all others
-        self.image_heads = ImageHeads(self.backbone.pooled_features, folds)
+        self.image_heads = ImageHeads(self.backbone.pooled_features, rank, folds)
         self.patch_heads = PatchHeads(self.backbone.patch_features, hidden, folds)
+        self.mask_heads = PatchHeads(self.backbone.patch_features, hidden, folds)
         self.bank = GenuineBank(self.backbone.patch_features, bank, folds)
         self.combination = Combination(len(PARTS))
 
@@ -91,15 +93,15 @@ class Detector(pl.LightningModule):
             fold: ``(N,)`` cross-fitting fold of training images; ``None`` for images that no head learned from.
 
         Returns:
-            ``(N, 5)`` in the order of ``PARTS``.
+            ``(N, 6)`` in the order of ``PARTS``.
         """
-        image = self.image_heads(pooled)
-        patch = top_mean(self.patch_heads(patches.float()).flatten(1, 2))
+        every = [self.image_heads(pooled)]
+        every += [top_mean(heads(patches.float()).flatten(1, 2)) for heads in (self.patch_heads, self.mask_heads)]
         if fold is None:
-            image, patch = image.mean(1), patch.mean(1)
+            image, patch, mask = (logits.mean(1) for logits in every)
         else:
-            image, patch = (x.gather(1, fold[:, None])[:, 0] for x in (image, patch))
-        return stacked(image, self.bank.distances(patches, fold), patch)
+            image, patch, mask = (logits.gather(1, fold[:, None])[:, 0] for logits in every)
+        return stacked(image, self.bank.distances(patches, fold), patch, mask)
 
     def with_maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits as :meth:`forward` gives them, and where they come from, in one pass.
@@ -112,26 +114,40 @@ class Detector(pl.LightningModule):
             genuine ones in [0, 2]; ``G`` = size / 8.
         """
         pooled, patches = self.backbone(self.prepare(images))
-        patch, distance = self.patch_heads(patches.float()), self.bank.distances(patches)
-        image, highest = self.image_heads(pooled).mean(1), top_mean(patch.flatten(1, 2)).mean(1)
-        return self.combination(stacked(image, distance, highest)), patch.mean(-1), distance
+        patch, mask = (heads(patches.float()) for heads in (self.patch_heads, self.mask_heads))
+        distance = self.bank.distances(patches)
+        highest = [top_mean(logits.flatten(1, 2)).mean(1) for logits in (patch, mask)]
+        parts = stacked(self.image_heads(pooled).mean(1), distance, *highest)
+        return self.combination(parts), self.located(patch.mean(-1), mask.mean(-1)), distance
+
+    def located(self, patch: Tensor, mask: Tensor) -> Tensor:
+        """Logits of patches, ``(N, G, G)``, of both kinds of heads as one, in the proportion in which they count."""
+        counts = self.combination.weight / self.combination.scale
+        share = counts[MASK] / (counts[PATCH] + counts[MASK]).clamp_min(1e-12)
+        return torch.lerp(patch, mask, share)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-        """Sum of the image heads' loss, the patch heads' loss on known masks and on bags."""
+        """Sum of the losses of the image heads, of both patch heads on bags, and of the mask heads on known masks."""
         image = member_loss(self.image_heads(batch["pooled"]), batch["label"], batch["member"])
         penalty = 0.5 * self.image_penalty * self.image_heads.weight.square().sum(0).mean()
-        patch = member_loss(self.patch_heads(batch["patch"]), batch["patch_label"], batch["patch_member"])
-        bag = member_loss(self.patch_heads.bags(batch["bag"]), batch["bag_label"], batch["bag_member"])
-        losses = {"loss_image": image, "loss_patch": patch, "loss_bag": bag}
+        bag, bag_too = (
+            member_loss(heads.bags(batch["bag"]), batch["bag_label"], batch["bag_member"])
+            for heads in (self.patch_heads, self.mask_heads)
+        )
+        mask = member_loss(self.mask_heads(batch["patch"]), batch["patch_label"], batch["patch_member"])
+        losses = {"loss_image": image, "loss_patch": bag, "loss_mask": mask}
         self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(batch["label"]))
-        return image + penalty + patch + bag
+        return image + penalty + bag + bag_too + mask
 
     def configure_optimizers(self) -> Any:
         """Adam with a one-cycle learning rate over the whole budget."""
         heads = [
             {"params": [self.image_heads.weight], "weight_decay": 0.0, "lr": self.lr * IMAGE_LR},
             {"params": [self.image_heads.bias], "weight_decay": 0.0, "lr": self.lr * BIAS_LR},
-            {"params": self.patch_heads.parameters(), "weight_decay": self.patch_penalty},
+            {
+                "params": [*self.patch_heads.parameters(), *self.mask_heads.parameters()],
+                "weight_decay": self.patch_penalty,
+            },
         ]
         optimizer = torch.optim.AdamW(heads, lr=self.lr)
         steps = int(self.trainer.estimated_stepping_batches)
@@ -141,10 +157,10 @@ class Detector(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def stacked(image: Tensor, distance: Tensor, patch: Tensor) -> Tensor:
-    """Scores ``(N,)`` of the image heads, distances ``(N, G, G)`` and scores ``(N,)`` of the patch heads as parts."""
+def stacked(image: Tensor, distance: Tensor, patch: Tensor, mask: Tensor) -> Tensor:
+    """Scores ``(N,)`` of the three kinds of heads and distances ``(N, G, G)`` as parts ``(N, 6)``."""
     flat = distance.flatten(1)
-    return torch.stack([image, flat.amax(1), top_mean(flat), flat.mean(1), patch], dim=1)
+    return torch.stack([image, flat.amax(1), top_mean(flat), flat.mean(1), patch, mask], dim=1)
 
 
 def member_loss(logits: Tensor, label: Tensor, member: Tensor) -> Tensor:

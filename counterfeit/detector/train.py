@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from counterfeit.backbone import Embeddings
 from counterfeit.detector.batches import HeadBatches, TrainingSet
-from counterfeit.detector.module import DISTANCE, VIEWS, Detector
+from counterfeit.detector.module import Detector
+from counterfeit.detector.views import DISTANCES
 
 STEPS_PER_EPOCH = 50
 
@@ -30,17 +31,20 @@ def train_detector(
     genuine = training.original & (training.label == 0)
     patches = torch.from_numpy(training.embeddings.patches[genuine])
     detector.bank.fit(patches, torch.from_numpy(training.folds[genuine, 0]), generator)
-    detector.image_heads.standardise_to(torch.from_numpy(training.embeddings.pooled[training.real]))
-    detector.patch_heads.standardise_to(patches[:512].float().flatten(0, 2))
+    every = training.real & (training.label == 0)
+    pooled, fold = training.embeddings.pooled[every], training.folds[every, 0]
+    detector.image_heads.fit_genuine(torch.from_numpy(pooled), torch.from_numpy(fold))
+    for heads in (detector.patch_heads, detector.mask_heads):
+        heads.standardise_to(patches[:512].float().flatten(0, 2))
     batches = HeadBatches(training, detector.folds, STEPS_PER_EPOCH, images=256, patches=1536, bags=8, seed=seed)
     if not one_class:
         trainer.fit(detector, DataLoader(batches, batch_size=None))
     real = np.flatnonzero(training.original)  # views of one photograph would count as several
     parts = score_parts(detector, training.embeddings, training.folds[:, 0], real).double().numpy()
     if one_class:
-        detector.combination.use_equally(parts[training.label[real] == 0], [DISTANCE])
+        detector.combination.use_equally(parts[training.label[real] == 0], DISTANCES)
     else:
-        detector.combination.fit(parts, training.label[real], VIEWS)
+        detector.combination.fit(parts, training.label[real], training.dose)
 
 
 def score_parts(
@@ -50,7 +54,7 @@ def score_parts(
     rows: NDArray[np.intp] | None = None,
     chunk: int = 256,
 ) -> Tensor:
-    """Parts ``(N, 5)`` of embedded images, those of ``rows`` if given; ``fold`` as in :meth:`Detector.parts`."""
+    """Parts ``(N, 6)`` of embedded images, those of ``rows`` if given; ``fold`` as in :meth:`Detector.parts`."""
     rows = np.arange(len(embeddings)) if rows is None else rows
     device = detector.device
     parts = []

@@ -25,7 +25,8 @@ def training_set(seed: Seed, arm: str, count: int, dose: float, bank: Callable[[
         seed: the training side of the seed.
         arm: its name.
         count: images that the arm adds of each label.
-        dose: weight of each label's added images as a multiple of that label's real ones.
+        dose: weight of what is added, as a multiple of the real counterfeits': of each label's images in the image
+            heads, or of the mask heads where masks are known.
         bank: gives the bank of an arm that has one.
     """
     if arm in ("one-class", "real"):
@@ -44,7 +45,7 @@ def with_bank(seed: Seed, bank: Bank, dose: float, masks_known: bool = True) -> 
     Args:
         seed: the training side of the seed.
         bank: made from its training photographs.
-        dose: weight of each label's synthetic images as a multiple of that label's real ones.
+        dose: weight of what is added as a multiple of the real.
         masks_known: whether the masks say where a counterfeit looks counterfeit.
     """
     if not len(bank):
@@ -125,14 +126,21 @@ def _with(
     share: NDArray[np.float64] | None = None,
     masks: NDArray[np.float32] | None = None,
 ) -> TrainingSet:
-    """The real photographs and added images, whose weights of each label sum to the dose of the real ones'."""
+    """The real photographs and added images.
+
+    Where their masks are known, the mask heads learn from them and the image heads do not: no dose of transplants
+    improved the image heads (docs/decisions). Else their weights of each label sum to the dose of the real ones'.
+    """
     real = seed.real
     count, grid = len(label), embeddings.patches.shape[1]
     weight = np.ones(count) if share is None else share.copy()
     for c in (0, 1):
         weight[label == c] *= dose * (real.label == c).sum() / max(weight[label == c].sum(), 1e-12)
+    known = masks is not None and np.isfinite(masks).all()
+    if known:
+        weight[:] = 0.0
     if masks is None:
         masks = np.full((count, grid, grid), np.nan, np.float32)
     no = np.zeros(count, bool)
-    added = TrainingSet(embeddings, label, weight, folds, masks, real=no, original=no)
+    added = TrainingSet(embeddings, label, weight, folds, masks, real=no, original=no, dose=dose if known else 0.0)
     return TrainingSet.concatenate([real, added])

@@ -12,7 +12,6 @@ from counterfeit.backbone import Backbone, Embedder
 from counterfeit.data.transforms import augment
 from counterfeit.detector import Detector, TrainingSet, train_detector
 from counterfeit.detector.finetune import TuningSet, finetune
-from counterfeit.detector.module import VIEWS
 from counterfeit.experiment.calibration import calibrate, validation_parts
 from counterfeit.experiment.oracle import more_counterfeits
 from counterfeit.experiment.seed import Seed
@@ -56,9 +55,10 @@ def tune(
     tuned = make_detector()
     tuned.backbone = finetune(detector, make_trainer(), images, view, seed.number)
     again = replace(seed, embedder=tuned_embedder(seed, tuned.backbone))
-    train_detector(tuned, make_trainer(), training_set(again), seed.number)
+    training = training_set(again)
+    train_detector(tuned, make_trainer(), training, seed.number)
     label, parts = validation_parts(again, tuned, again.embedder)
-    tuned.combination.fit(parts.double().numpy(), label, VIEWS)
+    tuned.combination.fit(parts.double().numpy(), label, training.dose)
     calibrate(tuned, label, parts, operating_point)
     return tuned.eval()
 

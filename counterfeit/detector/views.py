@@ -1,0 +1,105 @@
+"""How much each view of an image counts, from cross-fitted scores of the training images."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+from scipy.stats import rankdata
+
+PARTS = ("image", "distance_max", "distance_top", "distance_mean", "patch", "mask")
+IMAGE, DISTANCES, PATCH, MASK = 0, [2, 3], 4, 5  # columns that are combined; the largest distance is only reported
+USEFUL = 0.55  # AUROC below which a view counts as chance
+RESAMPLES = 400
+
+FloatArray = NDArray[np.float64]
+
+
+def part_weights(parts: FloatArray, label: NDArray[np.int64], dose: float) -> tuple[FloatArray, float]:
+    """Weights of the standardised parts.
+
+    Three views are weighed by :func:`view_weights`: the image heads; the distance from genuine patches, in the mixture
+    of its highest and its mean by :func:`chance_of_being_best`; and the patches, where what was learned from the masks
+    of synthetic counterfeits weighs ``dose`` times what was learned from photographs alone, less where it is not to be
+    trusted: masks come from evidence maps, which are distances, so they are believed as far as distances are.
+
+    Args:
+        parts: ``(N, P)`` in the order of ``PARTS``, standardised on genuine images.
+        label: ``(N,)``.
+        dose: weight of the mask heads as a multiple of the patch heads', 0 without masks.
+
+    Returns:
+        ``(P,)`` weights, and the dose that was used.
+    """
+    mixtures = np.zeros((parts.shape[1], 3))
+    mixtures[IMAGE, 0] = 1
+    mixtures[DISTANCES, 1] = chance_of_being_best(parts[:, DISTANCES], label)
+    used = dose * trust(parts @ mixtures[:, 1], label)
+    mixtures[[PATCH, MASK], 2] = np.array([1, used]) / (1 + used)
+    mixtures /= spread((parts @ mixtures)[label == 0])
+    weights: FloatArray = mixtures @ view_weights(parts @ mixtures, label)
+    return weights, float(used)
+
+
+def view_weights(views: FloatArray, label: NDArray[np.int64]) -> FloatArray:
+    """Weights of views: the exponential of each one's d', the distance between the classes in deviations.
+
+    The best weights of independent views are their d'. With a handful of counterfeits these are uncertain, and
+    exponentials stay closer to equal weights than the d' themselves.
+
+    Args:
+        views: ``(N, V)`` scores.
+        label: ``(N,)``.
+
+    Returns:
+        ``(V,)``, positive, with sum 1.
+    """
+    sensitivity = np.exp(ndtri(np.clip(auroc(views, label), 0.01, 0.99)))
+    weights: FloatArray = sensitivity / sensitivity.sum()
+    return weights
+
+
+def trust(distance: FloatArray, label: NDArray[np.int64]) -> float:
+    """Probability that distances ``(N,)`` from genuine patches tell counterfeits better than chance would."""
+    area = auroc(distance[:, None], label)
+    error = auroc_error(np.clip(area, 0.05, 0.95), int((label == 1).sum()), int((label == 0).sum()))
+    return float(ndtr((area[0] - USEFUL) / error[0]))
+
+
+def chance_of_being_best(scores: FloatArray, label: NDArray[np.int64]) -> FloatArray:
+    """Probability of each column ``(N, V)`` to have the highest AUROC, by resampling the counterfeits: ``(V,)``."""
+    genuine = np.sort(scores[label == 0], axis=0)
+    found = scores[label == 1]
+    beaten = np.stack([np.searchsorted(g, f) for g, f in zip(genuine.T, found.T, strict=True)], axis=1)
+    drawn = np.random.default_rng(0).integers(len(found), size=(RESAMPLES, len(found)))
+    best = beaten[drawn].mean(1).argmax(1)
+    chance: FloatArray = np.bincount(best, minlength=scores.shape[1]) / RESAMPLES
+    return chance
+
+
+def spread(scores: FloatArray) -> FloatArray:
+    """Interquartile ranges of columns, never 0."""
+    low, high = np.percentile(scores, [25, 75], axis=0)
+    wide: FloatArray = np.maximum(high - low, 1e-6)
+    return wide
+
+
+def auroc(scores: FloatArray, label: NDArray[np.int64]) -> FloatArray:
+    """AUROC of each column of ``(N, V)``."""
+    counterfeit = label == 1
+    positive, negative = int(counterfeit.sum()), int((~counterfeit).sum())
+    ranks = rankdata(scores, axis=0)
+    area: FloatArray = (ranks[counterfeit].sum(0) - positive * (positive + 1) / 2) / (positive * negative)
+    return area
+
+
+def auroc_error(area: FloatArray, positive: int, negative: int) -> FloatArray:
+    """Standard error of an AUROC (Hanley and McNeil 1982).
+
+    Args:
+        area: AUROCs.
+        positive: number of counterfeits.
+        negative: number of genuine images.
+    """
+    first, second = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = area * (1 - area) + (positive - 1) * (first - area**2) + (negative - 1) * (second - area**2)
+    error: FloatArray = np.sqrt(variance / (positive * negative))
+    return error
