@@ -25,6 +25,7 @@ from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison
 from counterfeit.evaluation.operating_point import parse_rule
 from counterfeit.experiment.arms import BANKS
+from counterfeit.experiment.audit import write_audits
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.oracle import check_oracle
@@ -182,6 +183,7 @@ class _Run:
             for arm, dose in self.plan.experiment.cells():
                 self.cells.predictions(seed, arm, dose)
                 console.print(f"  seed {seed.number}  {arm} {dose or ''}", style="dim")
+        write_audits(self.folder, self.seeds)
 
     def _compare(self) -> None:
         tables = []
