@@ -27,6 +27,7 @@ from counterfeit.evaluation.metrics import Array
 NEIGHBOURS = 5
 SMALLEST_HALF = 6  # images of a half of the held-out counterfeits, below which no neighbourhood can be drawn
 Rows = NDArray[np.float32]
+Names = NDArray[np.str_]
 
 
 class Samples(NamedTuple):
@@ -35,9 +36,9 @@ class Samples(NamedTuple):
     reference: Rows
     other: Rows
     synthetic: Rows
-    reference_group: NDArray[np.str_]
-    other_group: NDArray[np.str_]
-    donor: NDArray[np.str_]
+    reference_group: Names
+    other_group: Names
+    donor: Names
 
 
 class Manifold(NamedTuple):
@@ -70,32 +71,47 @@ def kernel(first: Rows, second: Rows) -> Array:
     return values
 
 
-def kid(first: Rows, second: Rows, weight_first: Array | None = None, weight_second: Array | None = None) -> Array:
+def kid(first: Rows, second: Rows, first_cluster: Names | None = None, second_cluster: Names | None = None) -> float:
     """Kernel Inception Distance on any features: the unbiased squared maximum mean discrepancy (Gretton et al. 2012).
 
     Args:
         first: ``(N, D)``.
         second: ``(M, D)``.
-        weight_first: ``(R, N)`` for ``R`` resamples at once; no image is ever compared with itself.
-        weight_second: ``(R, M)``.
+        first_cluster: ``(N,)``; images of one cluster are not independent and never compared with each other. Each
+            image alone if left out.
+        second_cluster: ``(M,)``.
 
     Returns:
-        ``(R,)``; near 0, and on either side of it, for two samples of one distribution.
+        Near 0, and on either side of it, for two samples of one distribution.
     """
-    weights = [
-        np.ones((1, len(rows))) if w is None else w for rows, w in ((first, weight_first), (second, weight_second))
+    own = [np.arange(len(rows)).astype(str) for rows in (first, second)]
+    first_cluster = own[0] if first_cluster is None else first_cluster
+    second_cluster = own[1] if second_cluster is None else second_cluster
+    once = np.ones((1, len(first))), np.ones((1, len(second)))
+    return float(_resampled_kid(first, second, first_cluster, second_cluster, *once)[0])
+
+
+def _resampled_kid(
+    first: Rows, second: Rows, first_cluster: Names, second_cluster: Names, first_weight: Array, second_weight: Array
+) -> Array:
+    """KID under weights ``(R, N)`` and ``(R, M)`` of the images, ``(R,)``."""
+    cross = ((first_weight @ kernel(first, second)) * second_weight).sum(1)
+    cross /= np.maximum(first_weight.sum(1) * second_weight.sum(1), 1e-9)
+    within = [
+        _within(kernel(rows, rows), cluster, weight)
+        for rows, cluster, weight in ((first, first_cluster, first_weight), (second, second_cluster, second_weight))
     ]
-    cross = np.einsum("rn,nm,rm->r", weights[0], kernel(first, second), weights[1], optimize=True)
-    within = [_within(kernel(rows, rows), w) for rows, w in ((first, weights[0]), (second, weights[1]))]
-    value: Array = within[0] + within[1] - 2 * cross / np.maximum(weights[0].sum(1) * weights[1].sum(1), 1e-9)
+    value: Array = within[0] + within[1] - 2 * cross
     return value
 
 
-def _within(values: Array, weight: Array) -> Array:
-    values = values - np.diag(np.diag(values))
-    pairs = weight.sum(1) ** 2 - (weight**2).sum(1)
-    total: Array = ((weight @ values) * weight).sum(1) / np.maximum(pairs, 1e-9)
-    return total
+def _within(values: Array, cluster: Names, weight: Array) -> Array:
+    """Mean of the kernel over pairs from different clusters; nan where a resample has one cluster only."""
+    apart = (cluster[:, None] != cluster[None]).astype(np.float64)
+    pairs = ((weight @ apart) * weight).sum(1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean: Array = ((weight @ (values * apart)) * weight).sum(1) / pairs
+    return mean
 
 
 def manifold(real: Rows, generated: Rows, neighbours: int = NEIGHBOURS) -> Manifold:
@@ -153,18 +169,19 @@ def _samples(seed: AuditedSeed) -> Samples | None:
 
 
 def _kid(samples: list[Samples]) -> Finding:
-    clusters = [np.concatenate([s.reference_group, s.donor]) for s in samples]
+    def distance(other: list[tuple[Rows, Names]]) -> tuple[float, float, float]:
+        def statistic(i: int, weights: Array) -> Array:
+            s, size = samples[i], len(samples[i].reference)
+            rows, cluster = other[i]
+            return _resampled_kid(s.reference, rows, s.reference_group, cluster, weights[:, :size], weights[:, size:])
 
-    def synthetic(i: int, weights: Array) -> Array:
-        s, size = samples[i], len(samples[i].reference)
-        return kid(s.reference, s.synthetic, weights[:, :size], weights[:, size:])
+        clusters = [
+            np.concatenate([s.reference_group, cluster]) for s, (_, cluster) in zip(samples, other, strict=True)
+        ]
+        return mean_over_seeds(clusters, statistic)
 
-    def floor(i: int, weights: Array) -> Array:
-        s, size = samples[i], len(samples[i].reference)
-        return kid(s.reference, s.other, weights[:, :size], weights[:, size:])
-
-    value, low, high = mean_over_seeds(clusters, synthetic)
-    real = mean_over_seeds([np.concatenate([s.reference_group, s.other_group]) for s in samples], floor)
+    value, low, high = distance([(s.synthetic, s.donor) for s in samples])
+    real = distance([(s.other, s.other_group) for s in samples])
     word: Word = "look" if low > real[2] else "ok"
     words = (
         f"Further from real counterfeits than real ones are from each other ({_number(real)})."

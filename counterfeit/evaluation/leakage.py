@@ -32,9 +32,7 @@ def audit_leakage(seeds: Sequence[AuditedSeed]) -> Audit:
     if with_bank:
         bank = [_search_bank(seed) for seed in with_bank]
         outside = [_outside(seed) for seed in with_bank]
-        findings.insert(
-            2, _exact("synthetic images made from other than training photographs", outside, seeds, "images")
-        )
+        findings.insert(2, _exact("synthetic images from outside of training", outside, seeds, "images"))
         findings.append(_near("test images with a near-duplicate in the bank", bank, with_bank, "synthetic images"))
         for seed, found in zip(with_bank, bank, strict=True):
             assert seed.bank is not None

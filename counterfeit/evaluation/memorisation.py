@@ -114,7 +114,7 @@ def _findings(found: list[_Distances], name: str) -> list[Finding]:
         f"{seeds_in_words(len(found))}"
     )
     nearer = Finding(
-        f"{name}: synthetic nearer to training than held-out",
+        f"{name}: synthetic nearer than held-out",
         "auroc",
         value,
         low,

@@ -29,6 +29,7 @@ from counterfeit.experiment.audit import write_audits
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.oracle import check_oracle
+from counterfeit.experiment.gallery import write_gallery
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import BASELINE, PRODUCT, ExperimentSettings
 from counterfeit.experiment.ship import ship
@@ -184,6 +185,7 @@ class _Run:
                 self.cells.predictions(seed, arm, dose)
                 console.print(f"  seed {seed.number}  {arm} {dose or ''}", style="dim")
         write_audits(self.folder, self.seeds)
+        write_gallery(self.cells, self.seeds[0], self.plan.experiment.cells())
 
     def _compare(self) -> None:
         tables = []

@@ -46,13 +46,20 @@ def predictions(run: Path) -> pa.Table | None:
     return pa.concat_tables(parts, promote_options="permissive") if parts else None
 
 
-def newest_samples(run: Path) -> tuple[Path, str] | None:
-    """Return file and seed of the newest sample grid of the first seed that has one."""
+def newest_samples(run: Path) -> list[tuple[Path, str]]:
+    """Return file and seed of the newest sample grid of each seed that has one."""
+    newest = []
     for folder in _seed_folders(run / "gan"):
         grids = sorted((folder / "samples").glob("*.png"), key=lambda path: (_numbers(path.stem), path.name))
-        if grids:
-            return grids[-1], folder.name
-    return None
+        newest += [(grids[-1], folder.name)] if grids else []
+    return newest
+
+
+def gan_runs(run: Path) -> list[dict[str, Any]]:
+    """Return what `done.json` says of the health of each seed's GAN."""
+    kept = ("seed", "attempt", "healthy", "reason", "images")
+    done = [read_json(folder / "done.json") for folder in _seed_folders(run / "gan")]
+    return [{key: entry.get(key) for key in kept} for entry in done if entry]
 
 
 def synthetic_draws(run: Path) -> list[DrawRow]:
