@@ -160,10 +160,6 @@ class ProductData(pl.LightningDataModule):
         """Decoded images ``(n, size, size, 3)``."""
         return self._loaded.pixels(self.photos.sha256[rows].tolist())
 
-    def files(self, rows: NDArray[np.intp]) -> list[Path]:
-        """The photographs as they were delivered."""
-        return [self._folder() / path for path in self.photos.path[rows].tolist()]
-
     def embed(self, embedder: Embedder, rows: NDArray[np.intp], view: int) -> Embeddings:
         """Embeddings of one view of some images; view 0 is the image itself."""
         keys = self.photos.sha256[rows].tolist()

@@ -41,7 +41,8 @@ def write_audits(folder: RunFolder, seeds: Sequence[Seed]) -> Path:
     data = seeds[0].data
     everything = np.arange(len(data.photos))
     pixels = data.pixels(everything)
-    traits = np.stack([image_traits(file, image) for file, image in zip(data.files(everything), pixels, strict=True)])
+    files = [data.folder / path for path in data.photos.path.tolist()]
+    traits = np.stack([image_traits(file, image) for file, image in zip(files, pixels, strict=True)])
     audited = [_audited(folder, seed, pixels, traits) for seed in seeds]
     audits = {}
     for audit in AUDITS:
