@@ -17,7 +17,8 @@ from counterfeit.evaluation.findings import Audit, AuditedBank, AuditedSeed
 from counterfeit.evaluation.leakage import audit_leakage
 from counterfeit.evaluation.memorisation import audit_memorisation
 from counterfeit.evaluation.shortcuts import audit_shortcuts, image_traits
-from counterfeit.experiment.folder import RunFolder, write_json
+from counterfeit.data.files import write_json
+from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import BASELINE, PRODUCT
 from counterfeit.synthesis import read_bank

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from pytorch_lightning.loggers import CSVLogger
 from safetensors.torch import load_file, save_file
 
 from counterfeit.backbone import Embedder, Embeddings
@@ -83,7 +84,8 @@ class Cells:
             detector.load_state_dict(load_file(path), strict=False)
             return detector.eval()
         training = self._training_set(seed, arm, dose)
-        train_detector(detector, self.make_trainer(), training, seed.number, one_class=arm == "one-class")
+        trainer = logged(self.make_trainer(), path.parent, {"seed": seed.number, "arm": arm, "dose": dose})
+        train_detector(detector, trainer, training, seed.number, one_class=arm == "one-class")
         calibrate(detector, *validation_parts(seed, detector, seed.embedder), self.operating_point)
         _save(_heads(detector), path)
         return detector.eval()
@@ -161,6 +163,15 @@ class Cells:
             standardise=standardise,
             rate=rate,
         )
+
+
+def logged(trainer: pl.Trainer, folder: Path, cell: dict[str, Any]) -> pl.Trainer:
+    """Tell the trainer's loggers which cell this is; without one, it logs to ``folder/log/metrics.csv``."""
+    if not trainer.loggers:
+        trainer.logger = CSVLogger(folder, name="log", version="")
+    for logger in trainer.loggers:
+        logger.log_hyperparams(cell)
+    return trainer
 
 
 def _logits(detector: Detector, embeddings: Embeddings, fold: NDArray[np.int64] | None = None) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from counterfeit.experiment.cells import Cells
-from counterfeit.experiment.folder import write_json
+from counterfeit.data.files import write_json
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import BASELINE, PRODUCT
 

@@ -33,6 +33,7 @@ from counterfeit.experiment.gallery import write_gallery
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import BASELINE, PRODUCT, ExperimentSettings
 from counterfeit.experiment.ship import ship
+from counterfeit.gan.loggers import publish
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.gan.train import train_refiner
 from counterfeit.report.html import write_report
@@ -164,6 +165,7 @@ class _Run:
             return
         for seed in self.seeds:
             folder, flips = self.folder.gan(seed.number), self.plan.data.flips
+            finished = (folder / "done.json").exists()
             done = train_refiner(
                 folder, seed.sources, self.plan.gan, seed.number, flips=flips, trainer=self.plan.gan_trainer
             )
@@ -172,6 +174,8 @@ class _Run:
                     f"  seed {seed.number}: the refiner failed three times ({done['reason']}); "
                     "its bank is made of plain transplants"
                 )
+            if not finished:
+                publish(folder, self.plan.make_trainer().loggers, seed.number)
 
     def _synthesis(self) -> None:
         for seed in self.seeds:
