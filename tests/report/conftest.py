@@ -13,7 +13,7 @@ from counterfeit.evaluation.compare import compare
 KINDS = ("font", "reprint", "font+reprint")
 
 
-def predictions(effect, seeds=2, images=160):
+def predictions(effect, seeds=3, images=160):
     """Three arms on the same test images; `effect` is what `synthetic` gains, in logits."""
     rng = np.random.default_rng(0)
     tables = []

@@ -57,7 +57,7 @@ def test_the_verdict_comes_first(page):
     assert page.text["h1"] == ["Synthetic counterfeits helped"]
     assert any("VERDICT: HELPS" in text for text in page.text["p"])
     assert page.source.index("VERDICT") < page.source.index("<h2>")
-    assert "2 seeds, 160 test images" in page.words()
+    assert "3 seeds, 160 test images" in page.words()
     assert page.open == []
 
 
@@ -108,8 +108,8 @@ def test_light_dark_phone_and_paper(page):
 
 def test_shows_what_the_run_left_behind(page, full_run):
     words = page.words()
-    assert "font 44" in words  # 32 counterfeits a seed, a third of each kind; the joined kind counts for both
-    assert "reprint 42" in words
+    assert "font 66" in words  # 32 counterfeits a seed, a third of each kind; the joined kind counts for both
+    assert "reprint 63" in words
     assert "font+reprint" not in words
     assert "support 500 label 300" in words  # both seeds together
     assert "1000 200 20 %" in words  # drawn, kept
