@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from counterfeit.backbone import Embeddings
+from counterfeit.data.files import write_json
 from counterfeit.evaluation.fidelity import audit_fidelity
 from counterfeit.evaluation.findings import Audit, AuditedBank, AuditedSeed
 from counterfeit.evaluation.leakage import audit_leakage
 from counterfeit.evaluation.memorisation import audit_memorisation
 from counterfeit.evaluation.shortcuts import audit_shortcuts, image_traits
-from counterfeit.data.files import write_json
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import BASELINE, PRODUCT

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from counterfeit.experiment.cells import Cells
 from counterfeit.data.files import write_json
+from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import BASELINE, PRODUCT
 

@@ -28,8 +28,8 @@ from counterfeit.experiment.arms import BANKS
 from counterfeit.experiment.audit import write_audits
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.folder import RunFolder
-from counterfeit.experiment.oracle import check_oracle
 from counterfeit.experiment.gallery import write_gallery
+from counterfeit.experiment.oracle import check_oracle
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import BASELINE, PRODUCT, ExperimentSettings
 from counterfeit.experiment.ship import ship
