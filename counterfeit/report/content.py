@@ -96,7 +96,7 @@ def _provenance(run: Path) -> dict[str, Any]:
         "config": read_text(run / "config.yaml"),
         "environment": read_json(run / "env.json"),
         "sha256": {file.relative_to(run).as_posix(): _sha256(file) for file in files if file.is_file()},
-        "started": _date(run / "config.yaml"),
+        "started": _date(run / "manifest.parquet"),
         "compared": _date(run / "comparison.json"),
     }
 
