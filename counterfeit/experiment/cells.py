@@ -24,6 +24,7 @@ from counterfeit.experiment.tuning import tune, tuned_embedder, tuning_set
 from counterfeit.gan.finished import load_generator
 from counterfeit.gan.settings import GanSettings
 from counterfeit.synthesis import Bank, Candidates, SynthesisSettings, read_bank, synthesise, transplants, write_bank
+from counterfeit.synthesis.bank import DigitalSource
 from counterfeit.synthesis.procedural import procedural
 
 
@@ -87,7 +88,7 @@ class Cells:
         trainer = logged(self.make_trainer(), path.parent, {"seed": seed.number, "arm": arm, "dose": dose})
         train_detector(detector, trainer, training, seed.number, one_class=arm == "one-class")
         calibrate(detector, *validation_parts(seed, detector, seed.embedder), self.operating_point)
-        _save(_heads(detector), path)
+        save_tensors(_heads(detector), path)
         return detector.eval()
 
     def final(self, seed: Seed, arm: str, dose: float) -> tuple[Detector, Embedder]:
@@ -101,7 +102,7 @@ class Cells:
             images = tuning_set(seed, arm, self._training_set(seed, arm, dose), bank)
             made = (self.make_detector, self.make_trainer, self.operating_point)
             tuned = tune(seed, detector, images, lambda again: self._training_set(again, arm, dose), *made)
-            _save(tuned.state_dict(), path)
+            save_tensors(tuned.state_dict(), path)
         detector.load_state_dict(load_file(path))
         return detector, tuned_embedder(seed, detector.backbone)
 
@@ -112,7 +113,8 @@ class Cells:
         """The seed's bank for one of ``BANKS``: ``synthetic`` is the product's, ``transplant`` plain composites, ..."""
         folder = self.folder.bank(arm, seed.number)
         if not (folder / "manifest.parquet").exists():
-            write_bank(folder, *self._make_bank(seed, arm))
+            made = self._make_bank(seed, arm)
+            write_bank(folder, *made, digital_source(arm, made[1]))
         return read_bank(folder)
 
     def _make_bank(self, seed: Seed, arm: str) -> tuple[Bank, dict[str, Any]]:
@@ -174,6 +176,14 @@ def logged(trainer: pl.Trainer, folder: Path, cell: dict[str, Any]) -> pl.Traine
     return trainer
 
 
+def digital_source(arm: str, provenance: dict[str, Any]) -> DigitalSource:
+    """The mark of a bank's images: by whom they were made, which is no refiner where that one failed."""
+    if arm == "procedural":
+        return "composite"
+    refined = provenance.get("generator", {}).get("name") == "refiner"
+    return "trainedAlgorithmicMedia" if refined else "compositeCapture"
+
+
 def _logits(detector: Detector, embeddings: Embeddings, fold: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
     with torch.inference_mode():
         logits = detector.combination(score_parts(detector, embeddings, fold))
@@ -181,7 +191,7 @@ def _logits(detector: Detector, embeddings: Embeddings, fold: NDArray[np.int64] 
     return array
 
 
-def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Write tensors by rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_suffix(".partial")

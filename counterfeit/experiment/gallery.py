@@ -1,4 +1,4 @@
-"""The worst errors of a detector as pictures: each photograph and where it looks counterfeit to the patch head."""
+"""The worst errors of a detector as pictures: each photograph and where the detector sees evidence in it."""
 
 import shutil
 from collections.abc import Sequence
@@ -14,14 +14,15 @@ from PIL import Image
 from torch import Tensor
 
 from counterfeit.data.files import write_json
+from counterfeit.detector.explain import evidence_map
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.seed import Seed
-from counterfeit.experiment.settings import BASELINE, PRODUCT
+from counterfeit.experiment.settings import BASELINE
 
 EACH = 6  # missed counterfeits and false alarms of an arm
 
 
-def write_gallery(cells: Cells, seed: Seed, arms: Sequence[tuple[str, float]]) -> Path:
+def write_gallery(cells: Cells, seed: Seed, arms: Sequence[tuple[str, float]], product: str) -> Path:
     """Write ``gallery/``: pictures, heat maps and ``gallery.json``, for one seed's detectors.
 
     An error is *missed*, a counterfeit below the detector's threshold, or a *false alarm*, a genuine image at or above
@@ -30,13 +31,14 @@ def write_gallery(cells: Cells, seed: Seed, arms: Sequence[tuple[str, float]]) -
     Args:
         cells: whose detectors and predictions exist.
         seed: whose detectors are looked at, the one that is shipped.
-        arms: all arms with their doses; the smallest dose of the product and the baseline are shown.
+        arms: all arms with their doses; the baseline and the smallest dose of the product are shown.
+        product: the arm that the verdict is about.
 
     Returns:
         The folder.
     """
-    doses = [dose for arm, dose in arms if arm == PRODUCT]
-    shown = [(BASELINE, 0.0), *([(PRODUCT, min(doses))] if doses else [])]
+    doses = [dose for arm, dose in arms if arm == product]
+    shown = [(BASELINE, 0.0), *([(product, min(doses))] if doses else [])]
     folder = cells.folder.path / "gallery"
     partial = folder.with_name("gallery.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -49,7 +51,7 @@ def write_gallery(cells: Cells, seed: Seed, arms: Sequence[tuple[str, float]]) -
 
 
 def _arm(cells: Cells, seed: Seed, arm: str, dose: float, folder: Path) -> list[dict[str, Any]]:
-    detector = cells.detector(seed, arm, dose)
+    detector, _ = cells.final(seed, arm, dose)
     threshold = float(detector.combination.threshold)
     table = pq.ParquetFile(cells.predictions(seed, arm, dose)).read().to_pylist()
     missed = sorted((row for row in table if row["label"] and row["score"] < threshold), key=_score)[:EACH]
@@ -59,8 +61,7 @@ def _arm(cells: Cells, seed: Seed, arm: str, dose: float, folder: Path) -> list[
         return []
     position = {path: i for i, path in enumerate(seed.data.photos.path.tolist())}
     pixels = seed.data.pixels(np.array([position[row["path"]] for row, _ in errors]))
-    with torch.inference_mode():
-        maps = _stretched(detector.patch_map(torch.from_numpy(pixels).permute(0, 3, 1, 2)))
+    maps = _stretched(evidence_map(detector, torch.from_numpy(pixels).permute(0, 3, 1, 2)))
     entries = []
     for number, ((row, error), image, heat) in enumerate(zip(errors, pixels, maps, strict=True)):
         name = f"{arm}_{number:02d}"

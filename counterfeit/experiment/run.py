@@ -9,7 +9,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 from rich.console import Console
@@ -24,6 +23,7 @@ from counterfeit.errors import UserError
 from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison
 from counterfeit.evaluation.operating_point import parse_rule
+from counterfeit.evaluation.predictions import read_cell
 from counterfeit.experiment.arms import BANKS
 from counterfeit.experiment.audit import write_audits
 from counterfeit.experiment.cells import Cells
@@ -31,13 +31,14 @@ from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.gallery import write_gallery
 from counterfeit.experiment.oracle import check_oracle
 from counterfeit.experiment.seed import Seed
-from counterfeit.experiment.settings import BASELINE, PRODUCT, ExperimentSettings
+from counterfeit.experiment.settings import BASELINE, CONTROLS, WITHOUT_DOSE, ExperimentSettings
 from counterfeit.experiment.ship import ship
 from counterfeit.gan.loggers import publish
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.gan.train import train_refiner
 from counterfeit.report.html import write_report
 from counterfeit.synthesis import SynthesisSettings
+from counterfeit.synthesis.mixing import check_smote
 
 Stage = Literal["data", "gan", "synthesis", "detector", "compare", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -122,6 +123,8 @@ class _Run:
         ]
         for seed in self.seeds:
             _ = seed.split  # raises where the photographs cannot be split
+            if self._needs("smote"):
+                check_smote(seed.label)
             if self._needs("oracle") and (note := check_oracle(seed)):
                 console.print(f"  {note}")
         rule = plan.experiment.operating_point
@@ -161,7 +164,7 @@ class _Run:
         console.print(_counts(data, self.seeds[0].split))
 
     def _gan(self) -> None:
-        if not self._needs("synthetic") and not self._needs("synthetic-random"):
+        if not self.plan.experiment.refines():
             return
         for seed in self.seeds:
             folder, flips = self.folder.gan(seed.number), self.plan.data.flips
@@ -180,8 +183,8 @@ class _Run:
     def _synthesis(self) -> None:
         for seed in self.seeds:
             for arm in BANKS:
-                if self._needs(arm):
-                    self.cells.bank(seed, arm)
+                if self._needs(arm) and not len(self.cells.bank(seed, arm)):
+                    console.print(f"  seed {seed.number}: nothing passed the gates, so that {arm} is the same as real")
 
     def _detector(self) -> None:
         for seed in self.seeds:
@@ -189,7 +192,8 @@ class _Run:
                 self.cells.predictions(seed, arm, dose)
                 console.print(f"  seed {seed.number}  {arm} {dose or ''}", style="dim")
         write_audits(self.folder, self.seeds)
-        write_gallery(self.cells, self.seeds[0], self.plan.experiment.cells())
+        experiment = self.plan.experiment
+        write_gallery(self.cells, self.seeds[0], experiment.cells(), experiment.product())
 
     def _compare(self) -> None:
         tables = []
@@ -198,19 +202,17 @@ class _Run:
                 path = self.folder.cell(seed.number, arm, dose) / "predictions.parquet"
                 if not path.exists():
                     raise UserError(f"{path} is missing: run the stage detector first")
-                tables.append(pq.read_table(path))
-        predictions = pa.concat_tables(tables)
-        product = PRODUCT if self._needs(PRODUCT) else self.plan.experiment.cells()[-1][0]
+                tables.append(read_cell(path.parent))
+        predictions = pa.concat_tables(tables, promote_options="permissive")
+        product = self.plan.experiment.product()
         comparison = compare(predictions, baseline=BASELINE, product=product, resamples=self.plan.experiment.resamples)
-        doses = self.plan.experiment.doses
         chosen = {
             "dose": comparison.product_dose,
-            "dose_reason": "fixed by experiment.doses"
-            if len(doses) == 1
-            else "the smallest of experiment.doses; the others are listed as arms of their own",
+            "dose_reason": _dose_reason(product, len(self.plan.experiment.doses)),
         }
         write_json(self.folder.comparison, json.loads(comparison.to_json()) | chosen)
-        best = (product, comparison.product_dose) if comparison.verdict == "HELPS" else (BASELINE, 0.0)
+        kept = comparison.verdict == "HELPS" and product not in CONTROLS
+        best = (product, comparison.product_dose) if kept else (BASELINE, 0.0)
         ship(self.cells, self.seeds[0], best[0], best[1], self.plan.experiment.alpha)
 
     def _report(self) -> None:
@@ -220,6 +222,14 @@ class _Run:
 
     def _needs(self, arm: str) -> bool:
         return any(name == arm for name, _ in self.plan.experiment.cells())
+
+
+def _dose_reason(product: str, doses: int) -> str:
+    if product in WITHOUT_DOSE:
+        return "the arm has none"
+    if doses == 1:
+        return "fixed by experiment.doses"
+    return "the smallest of experiment.doses; the others are listed as arms of their own"
 
 
 def _check_seeds(seeds: list[int]) -> None:

@@ -20,6 +20,8 @@ Arm = Literal[
 ]
 WITHOUT_DOSE = ("one-class", "real", "oracle")
 BASELINE, PRODUCT = "real", "synthetic"
+REFINED = ("synthetic", "synthetic-random")  # arms for which a refiner is trained
+CONTROLS = ("one-class", "placebo", "oracle")  # compared, but never the detector to put to use
 
 
 @dataclass
@@ -60,3 +62,12 @@ class ExperimentSettings:
             elif arm != BASELINE:
                 cells.append((arm, 0.0))
         return cells
+
+    def refines(self) -> bool:
+        """Whether an arm needs a refiner."""
+        return any(arm in REFINED for arm, _ in self.cells())
+
+    def product(self) -> Arm:
+        """The arm that the verdict is about: ``synthetic``; without it the last of the others, controls at the end."""
+        arms = [arm for arm, _ in self.cells()[1:]]
+        return max(arms, key=lambda arm: (arm == PRODUCT, arm not in CONTROLS, arms.index(arm)))

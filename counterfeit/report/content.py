@@ -57,6 +57,7 @@ def content(run: Path, comparison: Comparison, plain: dict[str, Any]) -> dict[st
     missing = [words for name, words in _OPTIONAL.items() if optional[name] is None]
     gallery = read_json(run / "gallery" / "gallery.json").get("errors", [])
     shipped = comparison.product if comparison.verdict == "HELPS" else comparison.baseline
+    shipped = read_json(run / "detector.json").get("arm", shipped)
     return {
         "schema": SCHEMA,
         "run": run.resolve().name,
