@@ -1,9 +1,11 @@
-"""Audits, learning curve and robustness as figures; each may be missing from a run."""
+"""Audits, learning curve, referral and robustness as figures; each may be missing from a run."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from counterfeit.errors import UserError
+from counterfeit.evaluation.comparison import METRIC_NAMES, Comparison
 from counterfeit.report.drawing import Drawing
 from counterfeit.report.intervals import Point, Range, lines, ranges, rungs
 
@@ -13,7 +15,6 @@ _AXES = {
     "auroc": ("AUROC: 0.5 cannot tell, 1 always can", False),
     "distance": ("distance: 0 for two samples of one distribution", False),
 }
-_CURVE_NAMES = {"auroc": "AUROC", "recall_at_5%_fpr": "recall at 5 % FPR", "recall_at_5pct_fpr": "recall at 5 % FPR"}
 _RATES = {"recall": "counterfeits caught", "fpr": "false alarms"}
 
 
@@ -54,19 +55,49 @@ def audit_sections(audits: Mapping[str, Any] | None) -> list[AuditSection]:
 
 
 def learning_panels(curve: Mapping[str, Any] | None) -> list[Panel]:
-    """Draw each metric of `learning_curve.json` over the number of real counterfeits."""
+    """Draw each metric of `learning_curve.json` over the number of real counterfeits.
+
+    Raises `UserError` if it has not the keys of docs/run-folder.md.
+    """
+    try:
+        return _learning_panels(curve) if curve else []
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"learning_curve.json is not as docs/run-folder.md says ({error!r}); delete it") from error
+
+
+def _learning_panels(curve: Mapping[str, Any]) -> list[Panel]:
+    counts, arms = [float(count) for count in curve["counts"]], curve["arms"]
+    names: Mapping[str, str] = {str(metric): name for metric, name in METRIC_NAMES.items()}
     panels = []
-    for metric, points in (curve or {}).get("metric", {}).items():
-        arms = dict.fromkeys(str(point["arm"]) for point in points)
-        series = {arm: _points([p for p in points if p["arm"] == arm], "counterfeits") for arm in arms}
-        series = {arm: line for arm, line in series.items() if line}
+    for metric in dict.fromkeys(metric for values in arms.values() for metric in values):
+        series = {arm: _points(counts, values[metric]) for arm, values in arms.items() if metric in values}
+        series = {arm: points for arm, points in series.items() if points}
         if series:
-            title, seeds = _CURVE_NAMES.get(metric, metric), sorted({int(point["seeds"]) for point in points})
-            drawing = lines(series, "real counterfeits learned from", title)
-            panels.append(
-                Panel(title, drawing, f"{' to '.join(map(str, seeds))} {'seed' if seeds == [1] else 'seeds'}")
-            )
+            title = names.get(metric, metric)
+            panels.append(Panel(title, lines(series, "real counterfeits learned from", title), _curve_basis(curve)))
     return panels
+
+
+def worths(curve: Mapping[str, Any] | None) -> list[str]:
+    """Say what the synthetic images were worth, a sentence for each entry of `worth` in `learning_curve.json`."""
+    found = (curve or {}).get("worth") or []
+    return [_worth(entry) for entry in ([found] if isinstance(found, Mapping) else found)]
+
+
+def referral_panel(comparison: Comparison, basis: str) -> Panel | None:
+    """Draw the accuracy that is left when a share of the images goes to a person; None without thresholds."""
+    shown = ((comparison.baseline, comparison.baseline_dose), (comparison.product, comparison.product_dose))
+    series = {
+        arm.arm: [Point(100 * row.referred, row.estimate, row.low, row.high) for row in arm.referral]
+        for arm in comparison.arms
+        if (arm.arm, arm.dose) in shown
+    }
+    series = {arm: [p for p in points if all(map(math.isfinite, p))] for arm, points in series.items()}
+    series = {arm: points for arm, points in series.items() if points}
+    if not series:
+        return None
+    drawing = lines(series, "images that go to a person, %", "accuracy on the rest", log=False)
+    return Panel("Accuracy when a person takes the least sure", drawing, basis)
 
 
 def robustness_panels(robustness: Mapping[str, Any] | None) -> list[Panel]:
@@ -83,14 +114,33 @@ def robustness_panels(robustness: Mapping[str, Any] | None) -> list[Panel]:
         if series:
             counted = "n_counterfeit" if rate == "recall" else "n_genuine"
             what = "counterfeit" if rate == "recall" else "genuine"
-            basis = f"{_from_to([int(row[counted]) for row in rows])} {what} test images"
+            basis = f"{_from_to([int(row[counted]) for row in rows])} {what} test images a seed, {_seeds(rows)}"
             panels.append(Panel(title, rungs(names, series, title), basis))
     return panels
 
 
-def _points(points: Sequence[Mapping[str, Any]], x: str) -> list[Point]:
-    found = [Point(float(p[x]), *(_float(p[name]) for name in ("value", "low", "high"))) for p in points]
+def _points(counts: Sequence[float], values: Sequence[Sequence[float | None] | None]) -> list[Point]:
+    found = [Point(x, *map(_float, value)) for x, value in zip(counts, values, strict=True) if value]
     return sorted(point for point in found if point.x > 0 and all(map(math.isfinite, point)))
+
+
+def _curve_basis(curve: Mapping[str, Any]) -> str:
+    seeds = int(curve["seeds"])
+    basis = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
+    if "n_counterfeit" in curve:
+        basis += f", at least {curve['n_counterfeit']} counterfeit and {curve['n_genuine']} genuine test images each"
+    return basis
+
+
+def _worth(entry: Mapping[str, Any]) -> str:
+    value, low, high = (entry.get(name) for name in ("value", "low", "high"))
+    about = f"With {entry['counterfeits']} real counterfeits: " if "counterfeits" in entry else ""
+    seeds = f"{entry['n']} {'seed' if entry['n'] == 1 else 'seeds'}"
+    if value is None:
+        return f"{about}not defined, the curve does not reach far enough ({seeds})."
+    left = "below the curve" if low is None else f"{low:.2g}"
+    right = "beyond the curve" if high is None else f"{high:.2g}"
+    return f"{about}as good as {value:.2g} times the real counterfeits (95 % interval {left} to {right}; {seeds})."
 
 
 def _audit_figures(findings: Sequence[Mapping[str, Any]]) -> list[Drawing]:
@@ -113,6 +163,11 @@ def _audit_figures(findings: Sequence[Mapping[str, Any]]) -> list[Drawing]:
             counted = dict.fromkeys(f["n"] for f in findings if f["unit"] == unit)
             figures.append(ranges(rows, axis, percent)._replace(caption=f"n: {'; '.join(counted)}"))
     return figures
+
+
+def _seeds(rows: Sequence[Mapping[str, Any]]) -> str:
+    seeds = [int(row["n_seeds"]) for row in rows]
+    return f"{_from_to(seeds)} {'seed' if max(seeds) == 1 else 'seeds'}"
 
 
 def _from_to(counts: Sequence[int]) -> str:

@@ -75,7 +75,9 @@ def decision(comparison: Comparison) -> list[str]:
             f"Keep the detector that learned from real images alone (arm {pair.against}): it is simpler, and the "
             "synthetic images have not shown that they beat it.",
         ]
-        if recall.detectable > 0:
+        if recall.detectable >= 1:
+            advice.append("This is not proof that there is no effect: with so few seeds hardly any could be found.")
+        elif recall.detectable > 0:
             advice.append(
                 "This is not proof that there is no effect. An experiment of this size finds a difference of "
                 f"{100 * recall.detectable:.1f} pp in recall at 5 % FPR, or "

@@ -11,7 +11,7 @@ from counterfeit.evaluation.comparison import METRIC_NAMES, Comparison, Differen
 from counterfeit.evaluation.metrics import METRICS, Metric
 from counterfeit.report.content import content, read_comparison, to_json
 from counterfeit.report.drawing import Drawing, image_uri
-from counterfeit.report.evidence import audit_sections, learning_panels, robustness_panels
+from counterfeit.report.evidence import audit_sections, learning_panels, referral_panel, robustness_panels, worths
 from counterfeit.report.figures import arm_label, curves, forest, ordered_pairs, pair_label
 from counterfeit.report.headline import basis, decided
 from counterfeit.report.run_folder import gan_curves, newest_samples
@@ -38,7 +38,6 @@ def write_report(run: Path) -> Path:
         .render(
             said=said,
             comparison=comparison,
-            plain_arms=plain.get("arms", []),
             pair=comparison.pair(),
             pairs=[(pair_label(pair, comparison), pair) for pair in ordered_pairs(comparison)],
             arms=_arm_rows(comparison),
@@ -51,7 +50,9 @@ def write_report(run: Path) -> Path:
             forests=[
                 (METRIC_NAMES[metric], forest(comparison, metric)) for metric in _SHOWN if _defined(comparison, metric)
             ],
+            referral=referral_panel(comparison, basis(comparison)),
             learning=learning_panels(said["learning_curve"]),
+            worths=worths(said["learning_curve"]),
             audits=audit_sections(said["audits"]),
             robustness=robustness_panels(said["robustness"]),
             grids=[(image_uri(file), file.name, seed) for file, seed in newest_samples(run)[:_MAX_GRIDS]],
@@ -83,6 +84,8 @@ def _environment() -> Environment:
         "gap_span": _gap_span,
         "p": _p_value,
         "number": _number,
+        "detectable": _detectable,
+        "groups": _groups,
     }
     return environment
 
@@ -115,6 +118,17 @@ def _ends(value: Level | Difference | Mapping[str, float]) -> tuple[float, float
 
 def _p_value(p: float | None) -> str:
     return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _detectable(difference: Difference) -> str:
+    return "none" if difference.detectable >= 1 else _hundredths(difference.detectable)
+
+
+def _groups(difference: Difference) -> str:
+    """Test groups that find 5 percentage points; where images alone cannot, that takes more seeds."""
+    if math.isnan(difference.estimate):
+        return ""
+    return "more seeds" if difference.groups_needed is None else str(difference.groups_needed)
 
 
 def _arm_rows(comparison: Comparison) -> list[tuple[str, Any, bool]]:

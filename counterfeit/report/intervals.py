@@ -53,13 +53,20 @@ def ranges(rows: Sequence[Range], axis: str, percent: bool) -> Drawing:
     return both(lambda palette: _ranges(rows, [numbers(row) for row in rows], axis, percent, palette), alt)
 
 
-def lines(series: Mapping[str, Sequence[Point]], x_label: str, y_label: str) -> Drawing:
-    """Draw a line with intervals for each arm, over a count; at most three arms."""
+def lines(series: Mapping[str, Sequence[Point]], x_label: str, y_label: str, log: bool = True) -> Drawing:
+    """Draw a line with intervals for each arm, over a count or a share; at most three arms.
+
+    Args:
+        series: points of each arm, in the order of their `x`; above 0 where `log`.
+        x_label: what is counted.
+        y_label: what the values are.
+        log: whether equal ratios of `x` lie equally far apart.
+    """
     said = "; ".join(
         f"{name}: " + ", ".join(f"{p.value:.2f} [{p.low:.2f}, {p.high:.2f}] at {p.x:g}" for p in points)
         for name, points in series.items()
     )
-    return both(lambda palette: _lines(series, x_label, y_label, palette), f"{y_label} over {x_label}: {said}")
+    return both(lambda palette: _lines(series, x_label, y_label, log, palette), f"{y_label} over {x_label}: {said}")
 
 
 def rungs(names: Sequence[str], series: Mapping[str, Sequence[Point]], x_label: str) -> Drawing:
@@ -108,20 +115,21 @@ def _looks(palette: Palette) -> tuple[tuple[str, str], ...]:
     return (palette.muted, "--"), (palette.better, "-"), (palette.second, ":")
 
 
-def _lines(series: Mapping[str, Sequence[Point]], x_label: str, y_label: str, palette: Palette) -> Figure:
+def _lines(series: Mapping[str, Sequence[Point]], x_label: str, y_label: str, log: bool, palette: Palette) -> Figure:
     figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
     axes = figure.add_subplot()
     ticks = sorted({point.x for points in series.values() for point in points})
-    width = 0.012 * (math.log(max(ticks) / min(ticks)) if len(ticks) > 1 else 1)
+    width = 0.012 * ((math.log(max(ticks) / min(ticks)) if log else max(ticks) - min(ticks)) if len(ticks) > 1 else 1)
     for number, ((name, points), (color, dashes)) in enumerate(zip(series.items(), _looks(palette), strict=False)):
         # A little apart, so that no interval hides another.
-        x = [point.x * math.exp(width * (2 * number - 1)) for point in points]
+        apart = width * (2 * number - 1)
+        x = [point.x * math.exp(apart) if log else point.x + apart for point in points]
         value = np.array([point.value for point in points])
         error = np.abs(np.array([[point.low, point.high] for point in points]).T - value)
         axes.errorbar(
             x, value, error, fmt="o" + dashes, color=color, label=name, markersize=5, capsize=3, linewidth=1.6
         )
-    axes.set_xscale("log")
+    axes.set_xscale("log" if log else "linear")
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
     axes.set_xlabel(x_label)

@@ -121,8 +121,8 @@ def test_shows_what_the_run_left_behind(page, full_run):
     assert "123 test images, 2 seeds" in words
     assert "<b.jpg>" in words
     assert "Read the audits before trusting this verdict" in words
-    assert "As if 14 more counterfeits had been found." in words
-    assert "95 % interval 3 to 30" in words
+    assert "With 12 real counterfeits: as good as 2.1 times the real counterfeits (95 % interval 1.4 to 3.2" in words
+    assert "95 % interval 0.9 to beyond the curve; 2 seeds" in words
     assert "JPEG 30" in words
     assert "collapsed" in words
     assert "a risk score, not proof" in words
@@ -130,6 +130,39 @@ def test_shows_what_the_run_left_behind(page, full_run):
     assert "step_900.png" not in words
     assert any("loss_generator" in image["alt"] and "2 seeds" in image["alt"] for image in page.attributes("img"))
     assert any("kid" in image["alt"] for image in page.attributes("img"))
+
+
+def test_decisions_at_the_thresholds(page, full_run):
+    comparison = json.loads((full_run / "comparison.json").read_text())
+    words = page.words()
+    product = next(arm for arm in comparison["arms"] if arm["arm"] == "synthetic")
+    recall = product["operating"]["recall"]
+    assert f"{100 * recall['estimate']:.1f} % {100 * recall['low']:.1f} to {100 * recall['high']:.1f}" in words
+    mcnemar = next(pair["mcnemar"] for pair in comparison["pairs"] if pair["against"] == "real")
+    assert f"synthetic \N{MINUS SIGN} real {mcnemar['gained']} {mcnemar['lost']}" in words
+    accuracy = product["referral"][-1]
+    wanted = f"{accuracy['estimate']:.2f} [{accuracy['low']:.2f}, {accuracy['high']:.2f}] at 50"
+    assert any(
+        image["alt"].startswith("accuracy on the rest") and wanted in image["alt"] for image in page.attributes("img")
+    )
+    assert "Groups for 5 pp</th>" in page.source
+
+
+def test_two_seeds_can_find_nothing_and_the_page_says_so(tmp_path):
+    text = compare(pa.concat_tables(predictions(1.0, seeds=2, images=40)), resamples=100).to_json()
+    (tmp_path / "comparison.json").write_text(text)
+    words = Page(write_report(tmp_path)).words()
+    assert "with so few seeds hardly any could be found" in words
+    assert "Decisions at the stored thresholds" not in words  # no cell of this run has a threshold
+
+
+def test_a_learning_curve_of_another_form_is_refused_in_one_line(bare_run):
+    run = bare_run(0.0)
+    (run / "learning_curve.json").write_text(
+        json.dumps({"counts": [4], "arms": {"real": {"auroc": [[0.5, 0.4, 0.6]]}}})
+    )
+    with pytest.raises(UserError, match=r"learning_curve\.json is not as docs/run-folder\.md says"):
+        write_report(run)
 
 
 def test_everything_else_may_be_missing(bare_run):
