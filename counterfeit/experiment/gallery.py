@@ -74,9 +74,9 @@ def _arm(cells: Cells, seed: Seed, arm: str, dose: float, folder: Path) -> list[
 
 
 def _stretched(maps: Tensor) -> Tensor:
-    """Each map from its own lowest to its own highest value: where it looks most suspect, not how suspect."""
-    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    return (maps - low) / (high - low).clamp_min(1e-6)
+    """Each map from its own median to its own highest value: where it looks most suspect, not how suspect."""
+    low, high = maps.flatten(1).median(1).values[:, None, None], maps.amax((1, 2), keepdim=True)
+    return ((maps - low) / (high - low).clamp_min(1e-6)).clamp_min(0)
 
 
 def overlay(image: NDArray[np.uint8], heat: Tensor) -> NDArray[np.uint8]:
@@ -91,7 +91,7 @@ def overlay(image: NDArray[np.uint8], heat: Tensor) -> NDArray[np.uint8]:
     strength = resized[0, 0].clamp(0, 1).numpy()
     colour = 255 * matplotlib.colormaps["inferno"](strength)[..., :3]
     grey = image.mean(-1, keepdims=True)
-    share = 0.15 + 0.55 * strength[..., None] ** 2
+    share = 0.75 * strength[..., None]
     mixed: NDArray[np.uint8] = ((1 - share) * grey + share * colour).round().astype(np.uint8)
     return mixed
 

@@ -140,7 +140,7 @@ def _worth(entry: Mapping[str, Any]) -> str:
         return f"{about}not defined, the curve does not reach far enough ({seeds})."
     left = "below the curve" if low is None else f"{low:.2g}"
     right = "beyond the curve" if high is None else f"{high:.2g}"
-    return f"{about}as good as {value:.2g} times the real counterfeits (95 % interval {left} to {right}; {seeds})."
+    return f"{about}as good as {value:.2g} times as many (95 % interval {left} to {right}; {seeds})."
 
 
 def _audit_figures(findings: Sequence[Mapping[str, Any]]) -> list[Drawing]:

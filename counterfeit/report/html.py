@@ -86,6 +86,7 @@ def _environment() -> Environment:
         "number": _number,
         "detectable": _detectable,
         "groups": _groups,
+        "minute": _minute,
     }
     return environment
 
@@ -122,6 +123,11 @@ def _p_value(p: float | None) -> str:
 
 def _detectable(difference: Difference) -> str:
     return "none" if difference.detectable >= 1 else _hundredths(difference.detectable)
+
+
+def _minute(moment: str) -> str:
+    """Shorten `2026-01-31T12:30:59+00:00` to what a person reads."""
+    return f"{moment[:16].replace('T', ' ')} UTC"
 
 
 def _groups(difference: Difference) -> str:

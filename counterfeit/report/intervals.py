@@ -135,7 +135,10 @@ def _lines(series: Mapping[str, Sequence[Point]], x_label: str, y_label: str, lo
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
     axes.grid(axis="y", color=palette.grid, linewidth=0.6)
-    axes.legend(frameon=False, fontsize=8.5, labelcolor=palette.ink, loc="best")
+    # Above the axes: inside, it would hide an interval.
+    axes.legend(
+        frameon=False, fontsize=8.5, labelcolor=palette.ink, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3
+    )
     style(axes, palette)
     return figure
 

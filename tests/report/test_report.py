@@ -121,7 +121,7 @@ def test_shows_what_the_run_left_behind(page, full_run):
     assert "123 test images, 2 seeds" in words
     assert "<b.jpg>" in words
     assert "Read the audits before trusting this verdict" in words
-    assert "With 12 real counterfeits: as good as 2.1 times the real counterfeits (95 % interval 1.4 to 3.2" in words
+    assert "With 12 real counterfeits: as good as 2.1 times as many (95 % interval 1.4 to 3.2" in words
     assert "95 % interval 0.9 to beyond the curve; 2 seeds" in words
     assert "JPEG 30" in words
     assert "collapsed" in words
