@@ -20,10 +20,15 @@ from counterfeit.experiment.calibration import calibrate, probabilities, validat
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.tuning import tune, tuned_embedder, tuning_set
-from counterfeit.gan.finished import load_generator
-from counterfeit.gan.settings import GanSettings
+from counterfeit.gan.finished import load_generate, load_generator
+from counterfeit.gan.settings import GanSettings, Kind
 from counterfeit.synthesis import Bank, Candidates, SynthesisSettings, read_bank, synthesise, transplants, write_bank
+from counterfeit.synthesis.bank import empty_bank
+from counterfeit.synthesis.from_noise import draw_from_noise
 from counterfeit.synthesis.procedural import procedural
+
+FROM_NOISE: dict[str, Kind] = {"noise": "noise", "dcgan": "dcgan"}  # arms and the generators that they sample
+NEXT_DRAW = 1_000_003  # added to the seed for images beside those of the run
 
 
 class Cells:
@@ -113,11 +118,17 @@ class Cells:
             write_bank(folder, *self._make_bank(seed, arm))
         return read_bank(folder)
 
+    def more(self, seed: Seed, count: int, draw: int) -> tuple[Bank, dict[str, Any]]:
+        """A further bank like the product's, of ``count`` images of each label; ``draw``, from 1, tells banks apart."""
+        return self._synthetic(seed, replace(self.synthesis, count=count), seed.number + NEXT_DRAW * draw)
+
     def _make_bank(self, seed: Seed, arm: str) -> tuple[Bank, dict[str, Any]]:
         if arm == "synthetic":
-            return self._synthetic(seed, self.synthesis)
+            return self._synthetic(seed, self.synthesis, seed.number)
         if arm == "synthetic-random":
-            return self._synthetic(seed, replace(self.synthesis, hard=0.0))
+            return self._synthetic(seed, replace(self.synthesis, hard=0.0), seed.number)
+        if arm in FROM_NOISE:
+            return self._from_noise(seed, replace(self.gan, kind=FROM_NOISE[arm]), self.synthesis, seed.number)
         return self._transplants(seed) if arm == "transplant" else self._procedural(seed)
 
     def _procedural(self, seed: Seed) -> tuple[Bank, dict[str, Any]]:
@@ -131,12 +142,28 @@ class Cells:
         )
         return bank, {"drawn": len(bank), "kept": len(bank), "seed": seed.number}
 
-    def _synthetic(self, seed: Seed, settings: SynthesisSettings) -> tuple[Bank, dict[str, Any]]:
+    def _from_noise(
+        self, seed: Seed, gan: GanSettings, settings: SynthesisSettings, number: int
+    ) -> tuple[Bank, dict[str, Any]]:
+        generate, done = load_generate(self.folder.gan(seed.number, gan.kind), gan)
+        if generate is None:
+            return empty_bank(), {"drawn": 0, "kept": 0, "seed": number, "generator": done}
+        real = self.candidates(seed)
+        draw = draw_from_noise(real, generate)
+        bank, provenance = synthesise(real, lambda images, masks, _: images, settings, number, draw=draw)
+        if len(np.unique(bank.label)) < 2:  # one label alone would make "generated" the label
+            bank = empty_bank()
+        return bank, provenance | {"generator": done}
+
+    def _synthetic(self, seed: Seed, settings: SynthesisSettings, number: int) -> tuple[Bank, dict[str, Any]]:
+        if self.gan.kind != "refiner":
+            return self._from_noise(seed, self.gan, settings, number)
         refine, generator = load_generator(self.folder.gan(seed.number), self.gan)
-        bank, provenance = synthesise(self._candidates(seed), refine, settings, seed.number, seed.data.flips)
+        bank, provenance = synthesise(self.candidates(seed), refine, settings, number, seed.data.flips)
         return bank, provenance | {"generator": generator}
 
-    def _candidates(self, seed: Seed) -> Candidates:
+    def candidates(self, seed: Seed) -> Candidates:
+        """The real training images as the gates see them, scored by the ``real`` detector across folds."""
         detector = self.detector(seed, "real", 0.0)
         embeddings, photos = seed.embeddings(), seed.data.photos
 

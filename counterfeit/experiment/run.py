@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -31,7 +31,7 @@ from counterfeit.experiment.oracle import check_oracle
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import BASELINE, PRODUCT, ExperimentSettings
 from counterfeit.experiment.ship import ship
-from counterfeit.gan.settings import GanSettings, GanTrainerSettings
+from counterfeit.gan.settings import GanSettings, GanTrainerSettings, Kind
 from counterfeit.gan.train import train_refiner
 from counterfeit.report.html import write_report
 from counterfeit.synthesis import SynthesisSettings
@@ -155,18 +155,21 @@ class _Run:
         console.print(_counts(data, self.seeds[0].split))
 
     def _gan(self) -> None:
-        if not self._needs("synthetic") and not self._needs("synthetic-random"):
-            return
         for seed in self.seeds:
-            folder, flips = self.folder.gan(seed.number), self.plan.data.flips
-            done = train_refiner(
-                folder, seed.sources, self.plan.gan, seed.number, flips=flips, trainer=self.plan.gan_trainer
-            )
-            if not done["healthy"]:
-                console.print(
-                    f"  seed {seed.number}: the refiner failed three times ({done['reason']}); "
-                    "its bank is made of plain transplants"
+            for kind in generator_kinds(self.plan.experiment, self.plan.gan):
+                folder, settings, flips = self.folder.gan(seed.number, kind), self.plan.gan, self.plan.data.flips
+                done = train_refiner(
+                    folder,
+                    seed.sources,
+                    replace(settings, kind=kind),
+                    seed.number,
+                    flips=flips,
+                    trainer=self.plan.gan_trainer,
                 )
+                if not done["healthy"]:
+                    instead = "made of plain transplants" if kind == "refiner" else "empty"
+                    reason = f"the {kind} failed three times ({done['reason']})"
+                    console.print(f"  seed {seed.number}: {reason}; its bank is {instead}")
 
     def _synthesis(self) -> None:
         for seed in self.seeds:
@@ -209,6 +212,14 @@ class _Run:
 
     def _needs(self, arm: str) -> bool:
         return any(name == arm for name, _ in self.plan.experiment.cells())
+
+
+def generator_kinds(experiment: ExperimentSettings, gan: GanSettings) -> list[Kind]:
+    """The generators that the arms need: that of ``--gan.kind`` for the product, and those that arms are named by."""
+    arms = {arm for arm, _ in experiment.cells()}
+    needed: dict[Kind, set[str]] = {"refiner": set(), "noise": {"noise"}, "dcgan": {"dcgan"}}
+    needed[gan.kind] |= {"synthetic", "synthetic-random"}
+    return [kind for kind, users in needed.items() if users & arms]
 
 
 def _check_seeds(seeds: list[int]) -> None:

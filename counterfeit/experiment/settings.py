@@ -13,6 +13,8 @@ Arm = Literal[
     "mixup",
     "cutmix",
     "procedural",
+    "noise",
+    "dcgan",
     "transplant",
     "synthetic-random",
     "synthetic",

@@ -75,7 +75,7 @@ def tuning_set(seed: Seed, arm: str, training: TrainingSet, bank: Bank | None) -
     photographs = np.concatenate([seed.train, more_counterfeits(seed)]) if arm == "oracle" else seed.train
     pixels = [seed.data.pixels(photographs)]
     rows = training.original.copy()
-    if bank is not None:
+    if bank is not None and len(bank):  # none of a generator's images may have passed the gates
         pixels.append(bank.pixels)
         rows |= ~training.real
     # A photograph stands for all of its views, which are drawn anew for each batch.

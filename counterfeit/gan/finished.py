@@ -18,6 +18,7 @@ from counterfeit.gan.settings import GanSettings, Generative
 
 NEXT_ATTEMPT = 1_000_003  # added to the seed when a failed training starts anew
 Refine = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+Generate = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def load_generator(folder: Path, settings: GanSettings) -> tuple[Refine, dict[str, Any]]:
@@ -42,6 +43,29 @@ def load_generator(folder: Path, settings: GanSettings) -> tuple[Refine, dict[st
         return refiner.sample(images, masks, torch.randn(len(images), LATENT, generator=generator))
 
     return refine, done | {"name": "refiner"}
+
+
+def load_generate(folder: Path, settings: GanSettings) -> tuple[Generate | None, dict[str, Any]]:
+    """How whole images are made from classes, and the record of it for the bank's provenance.
+
+    Args:
+        folder: of the finished training of ``noise`` or ``dcgan``.
+        settings: those it was trained with.
+
+    Returns:
+        Classes ``(N,)`` and a generator to images ``(N, 3, s, s)`` in [0, 1], ``None`` if it failed its health checks
+        on every attempt; and what ``done.json`` says, with ``name``.
+    """
+    done = read_done(folder, settings)
+    if not done["healthy"]:
+        return None, done | {"name": "none"}
+    gan = load_gan(folder, settings)
+    assert not isinstance(gan, Refiner)
+
+    def generate(label: Tensor, generator: torch.Generator) -> Tensor:
+        return gan.sample(label, torch.randn(len(label), gan.latent, generator=generator))
+
+    return generate, done | {"name": settings.kind}
 
 
 def load_refiner(folder: Path, settings: GanSettings) -> Refiner:

@@ -75,14 +75,23 @@ def read_bank(folder: Path) -> Bank:
     table = pq.read_table(folder / "manifest.parquet")
     paths = table["path"].to_pylist()
     known = {"path", "label", "source", "split", "host", "donor", "sha256"}
+    pixels = [np.asarray(Image.open(folder / p)) for p in paths]
+    masks = [np.asarray(Image.open(folder / p.replace(".png", ".mask.png"))) for p in paths]
     return Bank(
-        pixels=np.stack([np.asarray(Image.open(folder / p)) for p in paths]),
-        masks=np.stack([np.asarray(Image.open(folder / p.replace(".png", ".mask.png"))) for p in paths]),
+        pixels=np.stack(pixels) if paths else np.empty((0, 0, 0, 3), np.uint8),  # where all were rejected
+        masks=np.stack(masks) if paths else np.empty((0, 0, 0), np.uint8),
         label=table["label"].to_numpy().astype(np.int64),
         host=np.asarray(table["host"].to_pylist(), np.str_),
         donor=np.asarray(table["donor"].to_pylist(), np.str_),
         scores={name: table[name].to_numpy() for name in table.column_names if name not in known},
     )
+
+
+def empty_bank() -> Bank:
+    """A bank without images: of a generator none of whose images passed the gates."""
+    none = np.empty(0, np.str_)
+    pixels, masks = np.empty((0, 0, 0, 3), np.uint8), np.empty((0, 0, 0), np.uint8)
+    return Bank(pixels, masks, np.empty(0, np.int64), none, none, {})
 
 
 def _xmp() -> str:
