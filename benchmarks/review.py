@@ -34,6 +34,11 @@ from counterfeit.detector import Detector
 
 SIDE = 640  # pixels of a photograph
 KNOWN = 400
+MEANING = {
+    "operating_point": {"rule": "fpr<=0.05", "threshold": 0.6},
+    "bands": {"genuine_below": 0.3, "counterfeit_from": 0.6},
+    "calibration": [{"low": 0.0, "high": 1.0, "n": 300, "counterfeits": 70}],
+}
 
 
 def main() -> None:
@@ -76,6 +81,7 @@ def make_scores(folder: Path, items: int, seed: int) -> Path:
     detector = Detector()
     save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, run / "detector.safetensors")
     card = {"arm": "real", "dose": 0.0, "seed": 0, "hyperparameters": dict(detector.hparams)}
+    card |= MEANING | {"sha256": hashlib.sha256((run / "detector.safetensors").read_bytes()).hexdigest()}
     (run / "detector.json").write_text(json.dumps(card))
     write_scores(folder, out, run, photographs(folder / "photos", items, generator), generator.beta(0.6, 2, items))
     return out
@@ -105,12 +111,9 @@ def write_scores(
     card = {
         "run": str(run),
         "root": str(folder / "photos"),
-        "detector_sha256": "0" * 64,
-        "operating_point": {"rule": "fpr<=0.05", "threshold": 0.6},
-        "bands": {"genuine_below": 0.3, "counterfeit_from": 0.6},
-        "calibration": [{"low": 0.0, "high": 1.0, "n": 300, "counterfeits": 70}],
+        "detector_sha256": hashlib.sha256((run / "detector.safetensors").read_bytes()).hexdigest(),
     }
-    (out / "scores.json").write_text(json.dumps(card))
+    (out / "scores.json").write_text(json.dumps(card | MEANING))
 
 
 def photographs(root: Path, count: int, generator: np.random.Generator) -> list[tuple[str, str]]:

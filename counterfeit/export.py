@@ -6,7 +6,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import jsonargparse
@@ -14,7 +15,7 @@ import jsonargparse
 from counterfeit.data.files import write_json, write_text
 from counterfeit.detector.card import GRAPH, WEIGHTS, read_card
 from counterfeit.detector.engine import load_detector, onnx_engine
-from counterfeit.detector.graph import onnx_bytes
+from counterfeit.detector.graph import detector_onnx
 from counterfeit.detector.parity import TOLERANCE, Parity, awkward_images, parity
 from counterfeit.errors import UserError
 from counterfeit.report.model_card import model_card
@@ -35,26 +36,20 @@ def export(run: str, out: str) -> Parity:
         UserError: the run or the folder cannot be used, or the engines disagree.
     """
     source, folder = Path(run), Path(out)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f"--out {folder} exists and is not an empty folder; choose another one")
+    _check_free(folder)
     card = read_card(source)
     detector = load_detector(card)
-    graph = onnx_bytes(detector)
+    graph = detector_onnx(detector)
     found = parity(detector, onnx_engine(graph), card.threshold, awkward_images(card.size))
     if not found.holds:
         raise UserError(f"nothing was written: {found} At most {TOLERANCE:g} and 0 are allowed")
     content = json.loads((source / "detector.json").read_text(encoding="utf-8"))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        draft.chmod(0o755)
+    readme = model_card(source, content, str(found))
+    with _draft(folder) as draft:
         (draft / GRAPH).write_bytes(graph)
         shutil.copyfile(source / WEIGHTS, draft / WEIGHTS)
         write_json(draft / "detector.json", content | {"onnx_sha256": hashlib.sha256(graph).hexdigest()})
-        write_text(draft / "README.md", model_card(source, content, str(found)))
-        os.replace(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        write_text(draft / "README.md", readme)
     return found
 
 
@@ -72,6 +67,35 @@ def main(args: Sequence[str] | None = None) -> int:
     print(f"export: {options.out} ({GRAPH}, {WEIGHTS}, detector.json, README.md)")
     print(f"next: python -m counterfeit.predict photos/ --run {options.out} --out scores --engine onnx")
     return DONE
+
+
+def _check_free(folder: Path) -> None:
+    """Before the work: that the folder is empty or absent, and that something can be written beside it."""
+    try:
+        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        above = next(path for path in folder.absolute().parents if path.exists())
+    except OSError as error:
+        raise UserError(f"cannot write --out {folder}: {error.strerror}") from error
+    if taken:
+        raise UserError(f"--out {folder} exists and is not an empty folder; choose another one")
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UserError(f"cannot write --out {folder}: {above} is not a folder that can be written to")
+
+
+@contextmanager
+def _draft(folder: Path) -> Iterator[Path]:
+    """A hidden folder that becomes ``folder`` if all went well, and vanishes if not."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            draft.chmod(0o755)
+            yield draft
+            os.replace(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        raise UserError(f"cannot write --out {folder}: {error.strerror}") from error
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from rich.console import Console
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import Detector
 from counterfeit.errors import UserError
-from counterfeit.evaluation.comparison import headline
+from counterfeit.evaluation.comparison import headline, last_lines
 from counterfeit.experiment import ExperimentSettings, Outcome, Stage, run
 from counterfeit.experiment.folder import next_run
 from counterfeit.experiment.run import Plan
@@ -62,9 +62,11 @@ class FitCLI(LightningCLI):
     def plan(self) -> Plan:
         """What the parsed configuration asks for; detectors and trainers are made afresh for every arm."""
         made, config = self.parser.instantiate(self.config), self.config
-        gan_trainer = made.gan_trainer.following(config.trainer)
-        with _refusals("--gan_trainer"):
-            pl.Trainer(**gan_trainer.options(), logger=False, enable_checkpointing=False)
+        gan_trainer = made.gan_trainer
+        if made.experiment.generators(made.gan.kind):
+            gan_trainer = gan_trainer.following(config.trainer)
+            with _refusals("--gan_trainer"):
+                pl.Trainer(**gan_trainer.options(), logger=False, enable_checkpointing=False)
         return Plan(
             data=made.data,
             make_detector=lambda: self.parser.instantiate(config).model,
@@ -168,13 +170,12 @@ def _refusals(option: str) -> Iterator[None]:
 def _print_end(outcome: Outcome) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print()
-    if outcome.comparison:
-        for line in headline(outcome.comparison):
+    if outcome.comparison and outcome.report:
+        for line in last_lines(outcome.comparison, outcome.report):
             console.print(line)
-    if outcome.report:
-        console.print(f"report: {outcome.report}")
-        console.print("next: open the report, then try your own photographs with --data.root FOLDER")
     else:
+        for line in headline(outcome.comparison) if outcome.comparison else []:
+            console.print(line)
         console.print(
             f"next: python -m counterfeit.fit --config {outcome.folder / 'config.yaml'} --out {outcome.folder}"
         )

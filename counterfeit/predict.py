@@ -1,6 +1,7 @@
 """``python -m counterfeit.predict``: score a folder or a table of photographs. Parses, calls, prints."""
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,19 @@ def predict(
         engine: onnx needs an export and no torch; auto takes the faster one that can be had.
         root: folder that the paths of a table are relative to; its own if none.
         workers: processes that decode; as many as there are processors if none, 0 decodes in this one.
-        device: where torch computes, cpu or cuda.
+        device: where to compute, cpu, cuda or cuda:<number>; ONNX Runtime only on the cpu.
         cache: folder of the scores of known photographs; $COUNTERFEIT_CACHE or ~/.cache/counterfeit if none.
 
     Raises:
         UserError: the input, the run or the folder cannot be used; nothing was overwritten.
     """
+    if workers is not None and workers < 0:
+        raise UserError(f"--workers {workers} is no number of processes; 0 decodes in this one")
     listing = read_listing(Path(photographs), Path(root) if root else None)
     scorer = Scorer.load(run, engine, device)
-    kept = Path(cache).expanduser() if cache else default_cache_folder()
-    counts = score_listing(scorer, listing, Path(out), kept, available_processors() if workers is None else workers)
+    counts = score_listing(
+        scorer, listing, Path(out), _cache_folder(cache), available_processors() if workers is None else workers
+    )
     _print_end(counts, listing.ignored, scorer, Path(out))
 
 
@@ -65,6 +69,16 @@ def main(args: Sequence[str] | None = None) -> int:
         print("interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
     return DONE
+
+
+def _cache_folder(cache: str | None) -> Path:
+    folder = Path(cache).expanduser() if cache else default_cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise UserError(f"cannot write to the cache folder {folder}: {error.strerror}; set --cache") from error
 
 
 def _print_end(counts: dict[str, Any], ignored: int, scorer: Scorer, out: Path) -> None:

@@ -15,6 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from counterfeit.cache import default_cache_folder
 from counterfeit.data.digits import Digits, read_digits
 from counterfeit.errors import UserError
+from counterfeit.experiment.cells import digital_source
 from counterfeit.experiment.reopen import reopen
 from counterfeit.gan.finished import load_generate
 from counterfeit.gan.settings import GanSettings
@@ -69,7 +70,7 @@ def more(run: Path, out: Path, count: int, draw: int, seed: int | None) -> str:
         raise UserError("--count and --draw must be at least 1")
     opened = reopen(run, seed)
     bank, provenance = opened.cells.more(opened.seed, count, draw)
-    write_bank(out, bank, provenance | {"run": str(run), "draw": draw})
+    write_bank(out, bank, provenance | {"run": str(run), "draw": draw}, digital_source("synthetic", provenance))
     kept = f"{(bank.label == 1).sum()} counterfeit and {(bank.label == 0).sum()} genuine images in {out}"
     return kept if len(bank) == 2 * count else f"{kept}; fewer than --count passed the gates: raise synthesis.overdraw"
 

@@ -19,6 +19,8 @@ from safetensors.torch import load_file
 
 from counterfeit.data.images import decode_image
 from counterfeit.detector import Detector
+from counterfeit.evaluate import main as evaluate
+from counterfeit.evaluation.robustness import CORRUPTIONS
 from counterfeit.fit import command_line, main
 from counterfeit.gan import train
 
@@ -64,6 +66,16 @@ def test_a_run_ends_with_verdict_report_and_what_next(finished: tuple[Path, str]
     assert lines[0].startswith("verdict: ")
     assert any(line == f"report: {out / 'report.html'}" for line in lines)
     assert lines[-1].startswith("next: ")
+
+
+def test_evaluate_rebuilds_the_same_comparison_and_ends_alike(
+    finished: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, printed = finished
+    before = (out / "comparison.json").read_bytes()
+    assert evaluate(["--run", str(out)]) == 0
+    assert capsys.readouterr().out.strip() == printed.strip()
+    assert (out / "comparison.json").read_bytes() == before
 
 
 def test_the_run_folder_holds_what_the_contract_says(finished: tuple[Path, str]) -> None:
@@ -281,6 +293,10 @@ def test_a_tuned_detector_ships_with_its_backbone_and_scores_as_in_the_experimen
         path.unlink()  # read from tuned.safetensors again, not trained again
     assert main([*tiny, *options, "--stages", "[detector]"]) == 0
     assert predictions(out) == before
+    for path in [*out.glob("detector/*/*/*/predictions.parquet"), *out.glob("detector/*/*/*/tuned.safetensors")]:
+        path.unlink()  # as a kill between the two phases leaves it: tuned again, to the same end
+    assert main([*tiny, *options, "--stages", "[detector]"]) == 0
+    assert predictions(out) == before
 
 
 @pytest.mark.slow
@@ -290,3 +306,24 @@ def test_the_number_of_workers_changes_nothing(finished: tuple[Path, str], tmp_p
         out = tmp_path / str(workers)
         assert main([*fresh, "--out", str(out)]) == 0
         assert predictions(out) == predictions(finished[0])
+
+
+@pytest.mark.slow
+def test_robustness_is_measured_and_continued(finished: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = finished
+    assert evaluate(["--run", str(out), "--robustness"]) == 0
+    rows = json.loads((out / "robustness.json").read_text())["corruptions"]
+    assert {row["arm"] for row in rows} == {"real", "synthetic"}
+    assert len(rows) == 2 * len(CORRUPTIONS)
+    clean = next(row for row in rows if (row["name"], row["arm"]) == ("none", "real"))
+    comparison = json.loads((out / "comparison.json").read_text())
+    stored = next(arm for arm in comparison["arms"] if arm["arm"] == "real")
+    # The same photographs, decoded by way of their own resolution.
+    assert abs(clean["auroc"][0] - stored["levels"]["auroc"]["estimate"]) < 0.05
+    # A part that is lost is made again, the others are read.
+    before = {part.name: part.stat().st_mtime_ns for part in (out / "robustness").glob("*.parquet")}
+    (out / "robustness" / "blur.parquet").unlink()
+    assert evaluate(["--run", str(out), "--robustness"]) == 0
+    after = {part.name: part.stat().st_mtime_ns for part in (out / "robustness").glob("*.parquet")}
+    assert {name for name in after if after[name] != before[name]} == {"blur.parquet"}
+    assert json.loads((out / "robustness.json").read_text())["corruptions"] == rows

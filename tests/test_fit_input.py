@@ -9,11 +9,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from counterfeit.fit import main
+from counterfeit.fit import command_line, main
 
 PROJECT = Path(__file__).parents[1]
 SMALL = ["--data.drawn_genuine=30", "--data.drawn_counterfeit=15", "--data.counterfeits=4", "--data.views=1"]
 MISTAKES = {
+    "--experiment.arms=[real]": "nothing to compare",
     "--data.counterfeits=100000": "cannot keep 100000",
     "--data.counterfeits=-1": "cannot keep -1",
     "--data.fractions=[0.5,0.5,0.5]": "sum to 1",
@@ -49,6 +50,28 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and MISTAKES[mistake] in lines[0]
     assert not out.exists()
+
+
+def test_smote_of_a_single_counterfeit_is_refused_before_anything_is_trained(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = [*SMALL, f"--data.cache={cache}", f"--out={out}", "--experiment.arms=[real,smote]"]
+    assert main([*options, "--data.counterfeits=1"]) == 2
+    assert "smote needs two training images" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_precision_that_no_refiner_follows_matters_only_where_one_is_trained() -> None:
+    assert command_line(["--trainer.precision=64-true", "--experiment.arms=[real,smote]"]).plan()
+
+
+def test_banks_without_a_refiner_name_the_stage_to_run(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*SMALL, f"--data.cache={cache}", f"--out={tmp_path / 'out'}", "--trainer.max_epochs=1"]
+    assert main([*options, "--seeds=[0]", "--stages=[data,synthesis]"]) == 2
+    assert "run the stage gan first" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_too_few_groups_leave_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,9 @@
-"""Scores of awkward inputs: a row for each, the same from a table, an export and torch."""
+"""The verbs predict and export from end to end, and what they say to mistakes; tests/detector has the details."""
 
+import errno
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +13,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from counterfeit import export as exporting
 from counterfeit.data.labels import write_labels
 from counterfeit.detector import Detector
+from counterfeit.detector.graph import torch_engine
+from counterfeit.errors import UserError
 from counterfeit.export import main as export
 from counterfeit.predict import main
 
@@ -59,3 +64,64 @@ def test_export_and_predict_agree_without_torch(run: Path, tmp_path: Path) -> No
         assert a == {**b, "score": a["score"]}
         assert a["score"] == (None if b["score"] is None else pytest.approx(b["score"], abs=1e-4))
     assert main([str(tmp_path / "photos"), *options]) == 2  # finished scores stay
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--device", "foo"], "there is no --device foo"),
+        (["--device", "cuda"], "--device cuda cannot be had"),
+        (["--workers", "-1"], "--workers -1"),
+        (["--workers", "many"], "workers"),
+        (["--cache", "FILE/cache"], "set --cache"),
+        (["--out", "FILE/scores"], "cannot write to --out"),
+        (["--run", "FILE"], "there is no folder"),
+        (["--engine", "onnx"], "counterfeit.export"),
+    ],
+)
+def test_mistakes_end_in_one_line(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    options: list[str], said: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    write_labels(tmp_path / "photos", genuine=1, counterfeit=0, size=64)
+    (tmp_path / "file").write_text("")
+    options = [option.replace("FILE", str(tmp_path / "file")) for option in options]
+    base = ["--run", str(run), "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache"), "--workers", "0"]
+    # In torch, which spares the making of the graph; the options given last hold.
+    assert main([str(tmp_path / "photos"), *base, "--engine", "torch", *options]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: ") and line.count("\n") == 1 and said in line
+    assert not (tmp_path / "out/scores.json").exists()
+
+
+def test_an_export_that_cannot_be_written_says_so_before_the_work(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(exporting, "load_detector")
+    (tmp_path / "file").write_text("")
+    for out in ("file", "file/below", "file/below/that", "x" * 300, "."):
+        assert export(["--run", str(run), "--out", str(tmp_path / out)]) == 2
+        line = capsys.readouterr().err
+        assert line.startswith("error: ") and line.count("\n") == 1 and "--out" in line
+
+
+def test_engines_that_disagree_leave_no_export(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shifted(graph: Detector):
+        engine = torch_engine(graph)
+        return lambda pixels: (outputs := engine(pixels))._replace(logit=outputs.logit + 1e-3)
+
+    monkeypatch.setattr(exporting, "detector_onnx", lambda detector: detector)
+    monkeypatch.setattr(exporting, "onnx_engine", shifted)
+    assert export(["--run", str(run), "--out", str(tmp_path / "above/out")]) == 2
+    assert "nothing was written" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_no_half_an_export(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot write --out .*No space"), exporting._draft(tmp_path / "out") as draft:
+        (draft / "detector.onnx").write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.iterdir())

@@ -1,9 +1,5 @@
 """Embeddings of many images: computed once in ONNX Runtime or torch, kept in a content-keyed cache."""
 
-import contextlib
-import io
-import logging
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +13,7 @@ from rich.progress import track
 from torch import Tensor
 
 from counterfeit.backbone.network import GRID_STRIDE, Backbone, load_backbone
+from counterfeit.backbone.onnx import onnx_bytes
 from counterfeit.cache import ArrayCache
 
 Pass = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float16]]]
@@ -157,41 +154,18 @@ def onnx_pass(backbone: Backbone, size: int, threads: int | None = None) -> Pass
         size: side of the square images in pixels.
         threads: processor threads; as many as torch uses unless told.
     """
-    buffer = io.BytesIO()
+    axes = {name: {0: "n"} for name in ("pixels", "pooled", "patches")}
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    with quiet_export(), torch.inference_mode():
-        torch.onnx.export(
-            _Uint8Pass(backbone).eval(),
-            (example,),
-            buffer,  # type: ignore[arg-type]  # the TorchScript exporter, unlike the annotation, takes a file object
-            input_names=["pixels"],
-            output_names=["pooled", "patches"],
-            dynamic_axes={name: {0: "n"} for name in ("pixels", "pooled", "patches")},
-            dynamo=False,
-        )
+    content = onnx_bytes(_Uint8Pass(backbone), example, ["pixels"], ["pooled", "patches"], axes)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.log_severity_level = 3
     # Waiting threads that spin would take the processor from torch between two passes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(buffer.getvalue(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def run(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
         pooled, patches = session.run(None, {"pixels": pixels})
         return pooled, patches
 
     return run
-
-
-@contextlib.contextmanager
-def quiet_export() -> Iterator[None]:
-    """The exporter warns of its own future; nothing in that is the user's to mend."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)

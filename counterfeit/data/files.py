@@ -1,5 +1,6 @@
-"""Files written by rename: a reader, or a run after a kill, sees the old file or the whole new one."""
+"""Files written by rename, so that a reader, or a run after a kill, sees the old or the whole new one; checksums."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -18,3 +19,8 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write JSON with sorted keys."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+
+
+def file_sha256(path: Path) -> str:
+    """Checksum of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -70,6 +70,15 @@ def decode_image(source: Path | bytes, size: int) -> Pixels:
             ``more than 40 megapixels`` (found in the header: such an image is never decoded).
     """
     content = source if isinstance(source, bytes) else _read(source)
+    return square_pixels(decode_upright(content, size), size)
+
+
+def decode_upright(content: bytes, side: int) -> Image.Image:
+    """Decode a file's bytes to an upright RGB image of its own shape, at least ``side`` pixels where it has them.
+
+    Raises:
+        BadImage: as :func:`decode_image` does.
+    """
     if not content:
         raise BadImage("zero bytes")
     try:
@@ -77,9 +86,9 @@ def decode_image(source: Path | bytes, size: int) -> Pixels:
             if image.width * image.height > MAX_PIXELS:
                 raise BadImage("more than 40 megapixels")
             # Large JPEGs are decoded at 1/2, 1/4 or 1/8, never below twice the size asked for.
-            image.draft(None, (2 * size, 2 * size))
+            image.draft(None, (2 * side, 2 * side))
             image.load()
-            return square_pixels(image, size)
+            return upright_rgb(image)
     except UnidentifiedImageError as error:
         raise BadImage("not an image") from error
     except Image.DecompressionBombError as error:
@@ -103,8 +112,8 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def square_pixels(image: Image.Image, size: int) -> Pixels:
-    """A decoded image as ``(size, size, 3)`` uint8 RGB, upright, squashed to a square."""
-    return np.array(upright_rgb(image).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0), np.uint8)
+    """An upright RGB image as ``(size, size, 3)`` uint8, squashed to a square."""
+    return np.array(image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0), np.uint8)
 
 
 def load_pixels(root: Path, paths: Sequence[str], size: int, cache_folder: Path, workers: int = 0) -> Loaded:

@@ -100,7 +100,7 @@ def read_columns(path: Path, names: Sequence[str] = ()) -> pa.Table:
             return file.read(list(names) or None)
         # As text throughout: a group "007" is not the number 7.
         with path.open(encoding="utf-8") as text:
-            header = [name.strip().strip('"') for name in text.readline().lstrip("\ufeff").split(",")]
+            header = [name.strip('"') for name in text.readline().lstrip("\ufeff").rstrip("\r\n").split(",")]
         _check_columns(header, names, path)
         options = pa.csv.ConvertOptions(
             column_types=dict.fromkeys(header, pa.string()), include_columns=list(names) or None

@@ -5,16 +5,19 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
 
 from counterfeit.cache import ArrayCache
 from counterfeit.data.images import BadImage, Pixels, decode_image, read_inside
 
-AHEAD = 2  # batches in flight for each process: bounds the memory
+AHEAD = 2  # batches in flight for each process, once to be hashed and once to be decoded: bounds the memory
+T = TypeVar("T")
+R = TypeVar("R")
+P = ParamSpec("P")
 
 
 class Batch(NamedTuple):
@@ -33,49 +36,93 @@ class Decoded(NamedTuple):
     reason: str | None
 
 
-@dataclass
+class Hashed(NamedTuple):
+    """A batch without pixels, and which of its inputs need some."""
+
+    batch: Batch
+    results: list[Decoded]
+    new: list[int]
+
+
+@dataclass(frozen=True)
 class Decoder:
-    """Reads, hashes and decodes inputs below ``root`` to ``size`` pixels square, unless ``known`` has their score."""
+    """Reads and hashes inputs below ``root``, and decodes them to ``size`` pixels square."""
 
     root: Path
     size: int
-    known: ArrayCache
 
-    def __call__(self, paths: Sequence[str | None]) -> list[Decoded]:
-        """Decode a batch."""
-        return [self._one(path) for path in paths]
+    def hashed(self, paths: Sequence[str | None]) -> list[Decoded]:
+        """Inputs without pixels."""
+        return [self._one(path, None) for path in paths]
 
-    def _one(self, path: str | None) -> Decoded:
+    def decoded(self, paths: Sequence[str | None]) -> list[Decoded]:
+        """Inputs with pixels."""
+        return [self._one(path, self.size) for path in paths]
+
+    def _one(self, path: str | None, size: int | None) -> Decoded:
         digest = None
         try:
             content = read_inside(self.root, _checked(path))
             digest = hashlib.sha256(content).hexdigest()
-            return Decoded(digest, None if digest in self.known else decode_image(content, self.size), None)
+            return Decoded(digest, None if size is None else decode_image(content, size), None)
         except BadImage as bad:
             return Decoded(digest, None, bad.reason)
 
 
-def decoded(decoder: Decoder, batches: Iterable[Batch], workers: int) -> Iterator[tuple[Batch, list[Decoded]]]:
-    """Batches and what came of them, in order, decoded ahead by ``workers`` processes; 0 decodes in this one."""
+def decoded(
+    decoder: Decoder, batches: Iterable[Batch], known: ArrayCache, workers: int
+) -> Iterator[tuple[Batch, list[Decoded]]]:
+    """Batches and what came of them, in order.
+
+    Each file is first hashed, and read again to be decoded unless its hash is known: the index of what is known is
+    large, and stays in this process.
+
+    Args:
+        decoder: for all inputs.
+        batches: inputs.
+        known: keyed by the hashes of the contents that need no pixels.
+        workers: processes that work ahead; 0 decodes in this one.
+    """
+
+    def begin(one: tuple[Batch, list[Decoded]]) -> tuple[Hashed, Future[list[Decoded]]]:
+        batch, results = one
+        new = [i for i, result in enumerate(results) if result.sha256 is not None and result.sha256 not in known]
+        return Hashed(batch, results, new), pool.submit(decoder.decoded, [batch.paths[i] for i in new])
+
+    with _pool(workers) as pool:
+        hashed = _ahead(((batch, pool.submit(decoder.hashed, batch.paths)) for batch in batches), AHEAD * workers)
+        for (batch, results, new), pixels in _ahead(map(begin, hashed), AHEAD * workers):
+            for i, one in zip(new, pixels, strict=True):
+                results[i] = one
+            yield batch, results
+
+
+def _ahead(started: Iterable[tuple[T, Future[R]]], count: int) -> Iterator[tuple[T, R]]:
+    """Results in order, with as many as ``count`` begun before the first is asked for."""
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    for one in started:
+        waiting.append(one)
+        if len(waiting) >= count:
+            item, future = waiting.popleft()
+            yield item, future.result()
+    for item, future in waiting:
+        yield item, future.result()
+
+
+class _Here(Executor):
+    """Runs what it is given at once."""
+
+    def submit(self, function: Callable[P, R], /, *args: P.args, **options: P.kwargs) -> Future[R]:
+        future: Future[R] = Future()
+        future.set_result(function(*args, **options))
+        return future
+
+
+def _pool(workers: int) -> Executor:
     if not workers:
-        for batch in batches:
-            yield batch, decoder(batch.paths)
-        return
-    waiting: deque[tuple[Batch, Future[list[Decoded]]]] = deque()
+        return _Here()
     # Spawned, not forked: a fork of a process in which torch or a progress bar runs threads can hang.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        workers, context, initializer=_begin, initargs=(decoder.root, decoder.size, decoder.known)
-    )
-    with pool:
-        for batch in batches:
-            waiting.append((batch, pool.submit(_decode, batch.paths)))
-            if len(waiting) >= AHEAD * workers:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
 
 
 def _checked(path: str | None) -> str:
@@ -87,12 +134,7 @@ def _checked(path: str | None) -> str:
     return path
 
 
-_decoder: Decoder  # of a worker process
-
-
-def _begin(root: Path, size: int, known: ArrayCache) -> None:
-    global _decoder
-    _decoder = Decoder(root, size, known)
+def _begin() -> None:
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
@@ -101,7 +143,3 @@ def _leave_with_parent() -> None:
     if parent := multiprocessing.parent_process():
         parent.join()
         os._exit(1)
-
-
-def _decode(paths: Sequence[str | None]) -> list[Decoded]:
-    return _decoder(paths)

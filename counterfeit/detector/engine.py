@@ -1,6 +1,7 @@
 """Two ways of computing scores from pixels: the exported graph in ONNX Runtime, and torch. Neither unpickles."""
 
 import os
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from counterfeit.detector.module import Detector
 
 EngineName = Literal["auto", "torch", "onnx"]
+DEVICE = re.compile(r"cpu|cuda(:(?P<index>\d+))?")
 
 
 class Outputs(NamedTuple):
@@ -35,28 +37,51 @@ Engine = Callable[[NDArray[np.uint8]], Outputs]
 """Takes pixels ``(N, H, W, 3)`` uint8 RGB of any size."""
 
 
+def probability_of(logit: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Probabilities in [0, 1] of logits of any shape."""
+    # By the hyperbolic tangent, which neither overflows nor warns.
+    probability: NDArray[np.float64] = 0.5 * (1 + np.tanh(0.5 * logit.astype(np.float64)))
+    return probability
+
+
 def load_engine(card: Card, name: EngineName, device: str = "cpu", threads: int | None = None) -> tuple[str, Engine]:
     """The engine of a stored detector and its name, ``torch`` or ``onnx``.
 
-    ``auto`` takes the exported graph if there is one; else, on a CPU, makes the graph in memory, because ONNX Runtime
-    is about three times as fast there; else torch.
+    ``auto`` takes torch on a GPU; on a CPU the exported graph, or makes the graph in memory if there is none, because
+    ONNX Runtime is about three times as fast there.
 
     Raises:
-        UserError: the files are not there or not those that the card names.
+        UserError: the files are not there or not those that the card names, or the device cannot be had.
     """
+    _check_device(device, name)
     exported = card.onnx_sha256 is not None
     if name == "onnx" and not exported:
         raise UserError(
             f"{card.folder} holds no detector.onnx: python -m counterfeit.export --run {card.folder} --out export"
         )
-    if exported and name != "torch":
+    if exported and (name == "onnx" or (name == "auto" and device == "cpu")):
         return "onnx", onnx_engine(read_checked(card.folder / GRAPH, card.onnx_sha256), threads)
-    from counterfeit.detector.graph import onnx_bytes, torch_engine  # late: it needs torch
+    from counterfeit.detector.graph import detector_onnx, torch_engine  # late: it needs torch
 
     detector = load_detector(card)
     if name == "auto" and device == "cpu":
-        return "onnx", onnx_engine(onnx_bytes(detector), threads)
+        return "onnx", onnx_engine(detector_onnx(detector), threads)
     return "torch", torch_engine(detector, device)
+
+
+def _check_device(device: str, engine: EngineName) -> None:
+    known = DEVICE.fullmatch(device)
+    if not known:
+        raise UserError(f"there is no --device {device}; it takes cpu, cuda or cuda:<number>")
+    if device == "cpu":
+        return
+    if engine == "onnx":
+        raise UserError(f"--engine onnx computes on the CPU; leave out --device {device}, or take --engine torch")
+    import torch  # late: a CPU with an export needs none
+
+    found = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(known["index"] or 0) >= found:
+        raise UserError(f"--device {device} cannot be had: torch finds {found} CUDA devices here; take --device cpu")
 
 
 def load_detector(card: Card) -> "Detector":
@@ -79,7 +104,7 @@ def onnx_engine(graph: bytes, threads: int | None = None) -> Engine:
     """ONNX Runtime on the CPU.
 
     Args:
-        graph: as :func:`~counterfeit.detector.graph.onnx_bytes` makes it.
+        graph: as :func:`~counterfeit.detector.graph.detector_onnx` makes it.
         threads: processor threads; as many as this process may use unless told.
     """
     options = onnxruntime.SessionOptions()

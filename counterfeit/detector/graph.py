@@ -1,7 +1,6 @@
 """The whole detector as one graph, from pixels of any size to scores and maps: in torch, and exported to ONNX."""
 
 import functools
-import io
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.onnx import utils as onnx_export
 
-from counterfeit.backbone.embedder import quiet_export
+from counterfeit.backbone.onnx import onnx_bytes
 from counterfeit.detector.engine import Engine, Outputs
 from counterfeit.detector.module import Detector
 
@@ -26,11 +25,8 @@ class ScoringGraph(nn.Module):
         self.detector = detector
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See the class; the logits are those of :meth:`Detector.forward`."""
-        detector = self.detector
-        pooled, patches = detector.backbone(detector.prepare(images))
-        logit = detector.combination(detector.parts(pooled, patches))
-        return logit, detector.patch_heads(patches).mean(-1), detector.bank.distances(patches)
+        """See the class."""
+        return self.detector.with_maps(images)
 
 
 def torch_engine(detector: Detector, device: str = "cpu") -> Engine:
@@ -38,40 +34,26 @@ def torch_engine(detector: Detector, device: str = "cpu") -> Engine:
     graph = ScoringGraph(detector).to(device).eval()
 
     def run(pixels: NDArray[np.uint8]) -> Outputs:
-        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(device)
+        images = torch.from_numpy(np.array(pixels.transpose(0, 3, 1, 2), order="C")).to(device)
         with torch.inference_mode():
             return Outputs(*(value.cpu().numpy() for value in graph(images)))
 
     return run
 
 
-def onnx_bytes(detector: Detector) -> bytes:
+def detector_onnx(detector: Detector) -> bytes:
     """The graph as ONNX: input ``images``, outputs named as in :class:`Outputs`, dynamic batch, height and width.
 
     The same detector gives the same bytes.
     """
-    buffer = io.BytesIO()
-    size = detector.size
+    size, outputs = detector.size, list(Outputs._fields)
+    axes = {"images": {0: "n", 2: "height", 3: "width"}, **{name: {0: "n"} for name in outputs}}
     example = torch.zeros(2, 3, size + 1, size - 1, dtype=torch.uint8)  # another size, so that resizing is recorded
     onnx_export.register_custom_op_symbolic(SMOOTH, functools.partial(_smooth_resize, size), OPSET)
     try:
-        with quiet_export(), torch.inference_mode():
-            torch.onnx.export(
-                ScoringGraph(detector).eval(),
-                (example,),
-                buffer,  # type: ignore[arg-type]  # the TorchScript exporter, unlike the annotation, takes a file object
-                input_names=["images"],
-                output_names=list(Outputs._fields),
-                dynamic_axes={
-                    "images": {0: "n", 2: "height", 3: "width"},
-                    **{name: {0: "n"} for name in Outputs._fields},
-                },
-                opset_version=OPSET,
-                dynamo=False,
-            )
+        return onnx_bytes(ScoringGraph(detector), example, ["images"], outputs, axes, OPSET)
     finally:
         onnx_export.unregister_custom_op_symbolic(SMOOTH, OPSET)
-    return buffer.getvalue()
 
 
 def _smooth_resize(size: int, graph: Any, images: Any, *_: Any) -> Any:

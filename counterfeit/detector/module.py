@@ -14,6 +14,7 @@ from counterfeit.detector.heads import ImageHeads, PatchHeads, top_mean
 
 PARTS = ("image", "distance_max", "distance_top", "distance_mean", "patch")
 IMAGE_LR = 0.3  # of the peak learning rate: 1632 strongly correlated inputs move a logit fast
+BIAS_LR = 30.0  # of the peak learning rate: a bias that lags makes the weights stand in for it
 DISTANCE = 2
 VIEWS = [0, DISTANCE, 4]  # the columns of PARTS that are combined; the others are reported beside them
 
@@ -98,14 +99,22 @@ class Detector(pl.LightningModule):
             image, patch = image.mean(1), patch.mean(1)
         else:
             image, patch = (x.gather(1, fold[:, None])[:, 0] for x in (image, patch))
-        distance = self.bank.distances(patches, fold).flatten(1)
-        return torch.stack([image, distance.amax(1), top_mean(distance), distance.mean(1), patch], dim=1)
+        return stacked(image, self.bank.distances(patches, fold), patch)
 
-    def patch_map(self, images: Tensor) -> Tensor:
-        """Where images ``(N, 3, H, W)`` look counterfeit: logits of the patch heads, ``(N, size / 8, size / 8)``."""
-        _, patches = self.backbone(self.prepare(images))
-        logits: Tensor = self.patch_heads(patches).mean(-1)
-        return logits
+    def with_maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits as :meth:`forward` gives them, and where they come from, in one pass.
+
+        Args:
+            images: as :meth:`forward` takes them.
+
+        Returns:
+            ``(N,)`` calibrated logits, ``(N, G, G)`` logits of the patches and ``(N, G, G)`` their distances from
+            genuine ones in [0, 2]; ``G`` = size / 8.
+        """
+        pooled, patches = self.backbone(self.prepare(images))
+        patch, distance = self.patch_heads(patches.float()), self.bank.distances(patches)
+        image, highest = self.image_heads(pooled).mean(1), top_mean(patch.flatten(1, 2)).mean(1)
+        return self.combination(stacked(image, distance, highest)), patch.mean(-1), distance
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Sum of the image heads' loss, the patch heads' loss on known masks and on bags."""
@@ -120,15 +129,22 @@ class Detector(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Adam with a one-cycle learning rate over the whole budget."""
         heads = [
-            {"params": self.image_heads.parameters(), "weight_decay": 0.0, "lr": self.lr * IMAGE_LR},
+            {"params": [self.image_heads.weight], "weight_decay": 0.0, "lr": self.lr * IMAGE_LR},
+            {"params": [self.image_heads.bias], "weight_decay": 0.0, "lr": self.lr * BIAS_LR},
             {"params": self.patch_heads.parameters(), "weight_decay": self.patch_penalty},
         ]
         optimizer = torch.optim.AdamW(heads, lr=self.lr)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, [self.lr * IMAGE_LR, self.lr], total_steps=max(steps, 2)
+            optimizer, [group["lr"] for group in optimizer.param_groups], total_steps=max(steps, 2)
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def stacked(image: Tensor, distance: Tensor, patch: Tensor) -> Tensor:
+    """Scores ``(N,)`` of the image heads, distances ``(N, G, G)`` and scores ``(N,)`` of the patch heads as parts."""
+    flat = distance.flatten(1)
+    return torch.stack([image, flat.amax(1), top_mean(flat), flat.mean(1), patch], dim=1)
 
 
 def member_loss(logits: Tensor, label: Tensor, member: Tensor) -> Tensor:

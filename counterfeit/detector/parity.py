@@ -10,7 +10,7 @@ from PIL import Image
 
 from counterfeit.data.images import Pixels, upright_rgb
 from counterfeit.data.labels import draw_label
-from counterfeit.detector.engine import Engine
+from counterfeit.detector.engine import Engine, probability_of
 from counterfeit.detector.module import Detector
 
 TOLERANCE = 1e-4
@@ -55,7 +55,7 @@ def parity(detector: Detector, engine: Engine, threshold: float, images: Sequenc
             ours.append(float(detector(torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None])))
         theirs.append(float(engine(pixels[None]).logit[0]))
     first, second = np.array(ours), np.array(theirs)
-    flips = int(((_sigmoid(first) >= threshold) != (_sigmoid(second) >= threshold)).sum())
+    flips = int(((probability_of(first) >= threshold) != (probability_of(second) >= threshold)).sum())
     return Parity(len(images), float(np.abs(first - second).max() / 4), flips)
 
 
@@ -90,7 +90,3 @@ def awkward_files(image: Image.Image) -> list[bytes]:
         form.save(buffer, kind, **options)
         files.append(buffer.getvalue())
     return files
-
-
-def _sigmoid(logit: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(0.5 * logit))

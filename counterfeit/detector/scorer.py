@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from counterfeit.data.images import BadImage, Pixels, decode_image, square_pixels
+from counterfeit.data.images import BadImage, Pixels, decode_image, square_pixels, upright_rgb
 from counterfeit.detector.card import BANDS, Band, Card, read_card
-from counterfeit.detector.engine import Engine, EngineName, Outputs, load_engine
+from counterfeit.detector.engine import Engine, EngineName, Outputs, load_engine, probability_of
 from counterfeit.errors import UserError
 
 BATCH = 32  # images in one pass
@@ -57,11 +57,11 @@ class Scorer:
         Args:
             folder: run folder, or any folder with ``detector.json`` and ``detector.safetensors`` or ``detector.onnx``.
             engine: ``torch``; ``onnx``, which needs an export and no torch; ``auto``, the faster one that can be had.
-            device: where torch computes.
+            device: where to compute, ``cpu``, ``cuda`` or ``cuda:<number>``; ONNX Runtime only on a CPU.
             threads: of ONNX Runtime; all processors unless told.
 
         Raises:
-            UserError: the folder holds no finished detector.
+            UserError: the folder holds no finished detector, or the device cannot be had.
         """
         card = read_card(Path(folder))
         name, loaded = load_engine(card, engine, device, threads)
@@ -87,7 +87,7 @@ class Scorer:
             batch = photographs[start : start + BATCH]
             pixels = [decode_photograph(one, self.card.size, start + i) for i, one in enumerate(batch)]
             outputs = self.engine(np.stack(pixels))
-            probability = probability_of(outputs)
+            probability = probability_of(outputs.logit)
             maps = _heat_maps(outputs, heat_maps)
             bands = self.card.band_numbers(probability).tolist()
             scores += [
@@ -98,7 +98,7 @@ class Scorer:
 
     def probabilities(self, pixels: Pixels) -> NDArray[np.float64]:
         """Probabilities ``(N,)`` of decoded images ``(N, H, W, 3)`` uint8."""
-        parts = [probability_of(self.engine(pixels[i : i + BATCH])) for i in range(0, len(pixels), BATCH)]
+        parts = [probability_of(self.engine(pixels[i : i + BATCH]).logit) for i in range(0, len(pixels), BATCH)]
         return np.concatenate(parts) if parts else np.empty(0)
 
 
@@ -119,19 +119,13 @@ def decode_photograph(photograph: Photograph, size: int, number: int = 0) -> Pix
         if isinstance(photograph, bytes):
             return decode_image(photograph, size)
         if isinstance(photograph, Image.Image):
-            return square_pixels(photograph, size)
-        return square_pixels(_image_of(np.asarray(photograph)), size)
+            return square_pixels(upright_rgb(photograph), size)
+        return square_pixels(upright_rgb(_image_of(np.asarray(photograph))), size)
     except BadImage as bad:
         name = f" ({photograph})" if isinstance(photograph, str | Path) else ""
         raise UserError(f"photograph {number}{name} cannot be scored: {bad.reason}") from bad
     except OSError as error:
         raise UserError(f"photograph {number} cannot be scored: {error}") from error
-
-
-def probability_of(outputs: Outputs) -> NDArray[np.float64]:
-    """Probabilities ``(N,)`` of an engine's outputs."""
-    probability: NDArray[np.float64] = _sigmoid(outputs.logit.astype(np.float64))
-    return probability
 
 
 def _image_of(array: NDArray[np.generic]) -> Image.Image:
@@ -154,10 +148,5 @@ def _heat_maps(outputs: Outputs, kind: HeatMap | None) -> NDArray[np.float32] | 
     if kind is None:
         return None
     if kind == "patch":
-        return _sigmoid(outputs.patch_map.astype(np.float64)).astype(np.float32)
+        return probability_of(outputs.patch_map).astype(np.float32)
     return outputs.distance_map
-
-
-def _sigmoid(logit: NDArray[np.float64]) -> NDArray[np.float64]:
-    # By the hyperbolic tangent, which neither overflows nor warns.
-    return 0.5 * (1 + np.tanh(0.5 * logit))

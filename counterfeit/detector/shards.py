@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -17,6 +18,8 @@ from counterfeit.data.manifest import write_table
 from counterfeit.detector.card import BANDS
 from counterfeit.errors import UserError
 
+RETRIED = ("missing", "unreadable")  # a file that a share which was not there may have had
+FORMULA = r"^[=+\-@\t\r]"  # what a spreadsheet would compute
 SCHEMA = pa.schema(
     [
         ("path", pa.string()),
@@ -43,6 +46,13 @@ class Shards:
 
     def __init__(self, out: Path, job: Mapping[str, Any]) -> None:
         self.out, self.parts = out, out / ".parts"
+        try:
+            self._begin(job)
+        except OSError as error:
+            raise UserError(f"cannot write to --out {out}: {error.strerror}") from error
+
+    def _begin(self, job: Mapping[str, Any]) -> None:
+        out = self.out
         if (out / "scores.json").exists():
             raise UserError(f"--out {out} holds finished scores; choose another folder")
         if out.exists() and not out.is_dir():
@@ -55,18 +65,15 @@ class Shards:
                 )
         elif out.exists() and any(path != self.parts for path in out.iterdir()):
             raise UserError(f"--out {out} exists and holds something else; choose another folder")
-        try:
-            write_json(described, job)
-        except OSError as error:
-            raise UserError(f"cannot write to --out {out}: {error.strerror}") from error
+        write_json(described, job)
 
     def missing(self, number: int, paths: list[str | None]) -> bool:
-        """Whether a part is still to be made; one of other paths, because the inputs changed, is."""
+        """Whether a part is still to be made; one of other paths, or with files that could not be reached, is."""
         path = self._path(number)
         if not path.is_file():
             return True
-        found: list[str | None] = pa.parquet.ParquetFile(path).read(["path"])["path"].to_pylist()
-        return found != paths
+        found = pa.parquet.ParquetFile(path).read(["path", "error"])
+        return found["path"].to_pylist() != paths or not set(RETRIED).isdisjoint(found["error"].to_pylist())
 
     def write(self, number: int, rows: list[dict[str, Any]]) -> None:
         """Write a part; it appears whole."""
@@ -92,7 +99,7 @@ class Shards:
         ):
             for table in self._tables(count):
                 parquet.write_table(table)
-                csv.write_table(table)
+                csv.write_table(_guarded(table))
                 counts.update(table["status"].to_pylist())
                 counts.update(band for band in table["band"].to_pylist() if band is not None)
                 counts["counterfeit"] += sum(flag or 0 for flag in table["counterfeit"].to_pylist())
@@ -112,3 +119,10 @@ class Shards:
 
     def _path(self, number: int) -> Path:
         return self.parts / f"{number:06d}.parquet"
+
+
+def _guarded(table: pa.Table) -> pa.Table:
+    """The rows for a spreadsheet: file names come from strangers, and one that is a formula would be run."""
+    path = table["path"]
+    harmless = pc.if_else(pc.match_substring_regex(path, FORMULA), pc.binary_join_element_wise("'", path, ""), path)
+    return table.set_column(table.schema.get_field_index("path"), SCHEMA.field("path"), harmless)

@@ -1,15 +1,21 @@
-"""Scores of a listing of any length: memory stays flat, a kill loses one part, nothing known is scored again."""
+"""Scores of a long listing: a kill loses one part, and nothing known is scored again.
 
+Pixels and rows in memory are bounded. What grows, in this process only, is the list of paths and the index of known
+contents: about 220 bytes for each image that the detector has ever scored into this cache.
+"""
+
+import importlib
 import platform
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from counterfeit import __version__
 from counterfeit.cache import ArrayCache
 from counterfeit.data.listing import Listing
 from counterfeit.detector.card import BANDS
@@ -41,20 +47,21 @@ def score_listing(
     """
     card = scorer.card
     job = {"detector_sha256": card.sha256, "engine": scorer.engine_name, "root": str(listing.root)}
+    about = _about(scorer, listing)  # before the work: what fails in it must not fail at the end
     shards = Shards(out, job)
     known = ArrayCache(cache, f"scores-{card.sha256[:16]}-{scorer.engine_name}", (), np.float64)
     rows: list[dict[str, Any]] = []
     with _progress(show) as progress:
         task = progress.add_task("scoring", total=len(listing))
         batches = _batches(shards, listing, lambda finished: progress.advance(task, finished))
-        for batch, results in decoded(Decoder(listing.root, card.size, known), batches, workers):
+        for batch, results in decoded(Decoder(listing.root, card.size), batches, known, workers):
             _score_new(scorer, results, known)
             rows += _rows(scorer, batch, results, known)
             progress.advance(task, len(results))
             if batch.last:
                 shards.write(batch.part, rows)
                 rows = []
-    return shards.finish(-(-len(listing) // SHARD), _about(scorer, listing))
+    return shards.finish(-(-len(listing) // SHARD), about)
 
 
 def _batches(shards: Shards, listing: Listing, skip: Callable[[int], None]) -> Iterator[Batch]:
@@ -96,7 +103,8 @@ def _rows(scorer: Scorer, batch: Batch, results: list[Decoded], known: ArrayCach
 def _about(scorer: Scorer, listing: Listing) -> dict[str, Any]:
     """What ``scores.json`` says beside the counts."""
     card = scorer.card
-    packages = ("counterfeit", "onnxruntime" if scorer.engine_name == "onnx" else "torch", "pillow", "numpy")
+    # Of the module in use, for it comes in packages of several names: onnxruntime, onnxruntime-gpu, ...
+    package = "onnxruntime" if scorer.engine_name == "onnx" else "torch"
     return {
         "run": str(card.folder.resolve()),
         "detector_sha256": card.sha256,
@@ -105,7 +113,13 @@ def _about(scorer: Scorer, listing: Listing) -> dict[str, Any]:
         "operating_point": card.operating_point,
         "bands": card.bands,
         "calibration": card.calibration,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "versions": {
+            "python": platform.python_version(),
+            "counterfeit": __version__,
+            package: str(importlib.import_module(package).__version__),
+            "pillow": PIL.__version__,
+            "numpy": np.__version__,
+        },
     }
 
 

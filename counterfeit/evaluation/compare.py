@@ -1,5 +1,6 @@
 """Did it help? Paired differences between arms of one experiment, with intervals, and a verdict by a fixed rule."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -8,43 +9,32 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from counterfeit.errors import UserError
+from counterfeit.evaluation.bootstrap import Resampled, group_weights, resampled_mean
 from counterfeit.evaluation.comparison import (
     ArmResult,
     Comparison,
     Difference,
     Level,
+    McNemar,
     PairResult,
+    Referral,
     SeedCounts,
     Verdict,
     Worst,
 )
-from counterfeit.evaluation.metrics import (
-    METRICS,
-    Array,
-    Metric,
-    delong_standard_error,
-    holm,
-    replicate_metrics,
-    resampled_mean,
-)
+from counterfeit.evaluation.decisions import RATES, REFERRED, Rate, decision_rates, risk_coverage
+from counterfeit.evaluation.metrics import METRICS, Array, Metric, replicate_metrics
+from counterfeit.evaluation.power import detectable_difference, groups_needed
+from counterfeit.evaluation.predictions import SeedScores, scores_by_arm
+from counterfeit.evaluation.significance import clustered_mcnemar, delong_standard_error, holm
 
-VERDICT_METRICS: tuple[Metric, ...] = tuple(metric for metric in METRICS if metric != "brier")
+VERDICT_METRICS: tuple[Metric, ...] = ("auroc", "average_precision", "recall_at_1pct_fpr", "recall_at_5pct_fpr")
 RULE = (
     "Paired differences of AUROC, average precision, recall at 1 % and at 5 % FPR, product minus baseline. "
     "p-values from a cluster bootstrap over groups and seeds, adjusted over these four metrics (Holm). "
     "HURTS if any adjusted p < 0.05 with a negative difference; else HELPS if any adjusted p < 0.05 with a positive "
-    "one; else NO EVIDENCE. The Brier score (lower is better) is reported and not part of the rule."
+    "one; else NO EVIDENCE. Precision at capacity, Brier score and calibration error are not part of the rule."
 )
-_COLUMNS = ("arm", "dose", "seed", "path", "group", "label", "score")
-
-
-class _TestScores(NamedTuple):
-    """One arm's scores of one seed's test images, in the order of their paths; `group` indexes the union of groups."""
-
-    path: NDArray[np.str_]
-    group: NDArray[np.int64]
-    label: Array
-    score: Array
 
 
 class _Values(NamedTuple):
@@ -54,8 +44,15 @@ class _Values(NamedTuple):
     replicates: Array
 
 
+class _AtThreshold(NamedTuple):
+    """Rates of the decisions, `(R, 3)`, and accuracy after referral, `(R, K)`; the first row is of the images as is."""
+
+    rates: Array
+    accuracy: Array
+
+
 _Arm = tuple[str, float]
-_BySeed = dict[int, tuple[_TestScores, _Values]]
+_BySeed = dict[int, tuple[SeedScores, _Values]]
 
 
 def compare(
@@ -70,13 +67,28 @@ def compare(
     """Compare every arm with the baseline, and the product also with `transplant` and `placebo` where they ran.
 
     `predictions` holds test images only, in the columns of `predictions.parquet`; within a seed all arms scored the
-    same paths. `product_dose` is the product's dose (left out: its smallest positive one); at dose 0 an absent product
-    is the baseline itself. A pair uses the seeds that both its arms have. Raises `UserError` on a table that cannot be
-    compared.
+    same paths. With a column `threshold`, the operating point of the cell, decisions are compared too. `product_dose`
+    is the product's dose (left out: its smallest positive one); at dose 0 an absent product is the baseline itself. A
+    pair uses the seeds that both its arms have. Raises `UserError` on a table that cannot be compared.
     """
-    scores = _scores_by_arm(predictions)
+    scores = scores_by_arm(predictions)
+    return compare_scores(
+        scores, baseline=baseline, product=product, product_dose=product_dose, resamples=resamples, seed=seed
+    )
+
+
+def compare_scores(
+    scores: Mapping[_Arm, Mapping[int, SeedScores]],
+    *,
+    baseline: str = "real",
+    product: str = "synthetic",
+    product_dose: float | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare as `compare` does: scores by (arm, dose) and seed, as `scores_by_arm` sorts them."""
     n_groups = 1 + max(int(test.group.max()) for tests in scores.values() for test in tests.values())
-    weights = np.random.default_rng(seed).multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples)
+    weights = group_weights(n_groups, resamples, seed)
     arms = {arm: {s: (test, _evaluate(test, weights)) for s, test in tests.items()} for arm, tests in scores.items()}
 
     reference = (baseline, min(_doses(arms, baseline)))
@@ -86,7 +98,7 @@ def compare(
     pairs = [(arm, reference) for arm in arms if arm != reference]
     for name in {"transplant", "placebo"} & {arm for arm, _ in arms} - {baseline, product}:
         pairs.append((chosen, (name, min(_doses(arms, name), key=lambda dose: abs(dose - chosen[1])))))
-    results = {pair: _pair_result(pair, arms, seed) for pair in sorted(pairs)}
+    results = {pair: _pair_result(pair, arms, n_groups, seed) for pair in sorted(pairs)}
 
     tests = tuple(_seed_counts(s, test) for s, (test, _) in arms[reference].items())
     main = results[chosen, reference]
@@ -107,7 +119,7 @@ def compare(
         seed=seed,
         worst=worst,
         tests=tests,
-        arms=tuple(_arm_result(arm, by_seed, seed) for arm, by_seed in arms.items()),
+        arms=tuple(_arm_result(arm, by_seed, weights, seed) for arm, by_seed in arms.items()),
         pairs=tuple(results.values()),
         notes=tuple(_notes(worst, main)),
     )
@@ -121,40 +133,7 @@ def verdict_of(differences: Mapping[Metric, Difference]) -> Verdict:
     return "HELPS" if any(estimate > 0 for estimate in found) else "NO EVIDENCE"
 
 
-def _scores_by_arm(predictions: pa.Table) -> dict[_Arm, dict[int, _TestScores]]:
-    missing = [name for name in _COLUMNS if name not in predictions.column_names]
-    if missing or predictions.num_rows == 0:
-        raise UserError(
-            f"predictions: {'no column ' + ', '.join(missing) if missing else 'no rows'}; rerun the detector"
-        )
-    if any(predictions[name].null_count for name in _COLUMNS):
-        raise UserError("predictions: empty cells; rerun the detector stage")
-    columns = {name: np.asarray(predictions[name].to_pylist()) for name in _COLUMNS}
-    if not np.isfinite(columns["score"]).all():
-        raise UserError("predictions: a score is not a finite number; the detector of that arm has diverged")
-    columns["group"] = np.unique(columns["group"], return_inverse=True)[1]
-    # Rounded, so that a dose stored as float32 is the one in the configuration.
-    keys = zip(columns["arm"].tolist(), columns["dose"].round(6).tolist(), columns["seed"].tolist(), strict=True)
-    rows: dict[tuple[str, float, int], list[int]] = {}
-    for row, key in enumerate(keys):
-        rows.setdefault(key, []).append(row)
-    scores: dict[_Arm, dict[int, _TestScores]] = {}
-    expected: dict[int, _TestScores] = {}
-    for (arm, dose, seed), members in sorted(rows.items()):
-        ordered = np.array(members)[np.argsort(columns["path"][members], kind="stable")]
-        test = _TestScores(*(columns[name][ordered] for name in ("path", "group", "label", "score")))
-        same = expected.setdefault(seed, test)
-        if (test.path[1:] == test.path[:-1]).any():
-            raise UserError(f"predictions: arm {arm}, dose {dose}, seed {seed} has an image twice")
-        if not (np.array_equal(test.path, same.path) and np.array_equal(test.label, same.label)):
-            raise UserError(
-                f"predictions: arm {arm}, dose {dose}, seed {seed} was tested on other images than the rest"
-            )
-        scores.setdefault((arm, dose), {})[seed] = test
-    return scores
-
-
-def _evaluate(test: _TestScores, weights: NDArray[np.int64]) -> _Values:
+def _evaluate(test: SeedScores, weights: NDArray[np.int64]) -> _Values:
     once = np.ones((1, len(test.label)))
     return _Values(
         actual=replicate_metrics(test.label, test.score, once)[0],
@@ -180,17 +159,37 @@ def _product_dose(arms: Mapping[_Arm, object], product: str, wanted: float | Non
     return round(wanted, 6)
 
 
-def _arm_result(arm: _Arm, by_seed: _BySeed, seed: int) -> ArmResult:
+def _arm_result(arm: _Arm, by_seed: _BySeed, weights: NDArray[np.int64], seed: int) -> ArmResult:
     actual = np.stack([values.actual for _, values in by_seed.values()])
     replicates = np.stack([values.replicates for _, values in by_seed.values()], axis=1)
-    levels: dict[Metric, Level] = {}
-    for column, metric in enumerate(METRICS):
-        mean = resampled_mean(actual[:, column], replicates[:, :, column], seed)
-        levels[metric] = Level(mean.estimate, *np.clip((mean.low, mean.high), 0.0, 1.0).tolist())
-    return ArmResult(*arm, n_seeds=len(by_seed), levels=levels)
+    levels = dict(zip(METRICS, _levels(actual, replicates, seed), strict=True))
+    decided = [_at_threshold(test, weights) for test, _ in by_seed.values() if test.threshold is not None]
+    rates: dict[Rate, Level] = {}
+    referral: list[Referral] = []
+    if decided:
+        both = [np.stack([seed_values[i] for seed_values in decided], axis=1) for i in (0, 1)]
+        found, accuracy = (_levels(values[0], values[1:], seed) for values in both)
+        rates = dict(zip(RATES, found, strict=True))
+        referral = [Referral(share, *vars(level).values()) for share, level in zip(REFERRED, accuracy, strict=True)]
+    return ArmResult(*arm, n_seeds=len(by_seed), levels=levels, operating=rates, referral=tuple(referral))
 
 
-def _pair_result(pair: tuple[_Arm, _Arm], arms: Mapping[_Arm, _BySeed], seed: int) -> PairResult:
+def _levels(actual: Array, replicates: Array, seed: int) -> list[Level]:
+    """Means over seeds: actual `(S, M)`, replicates `(R, S, M)`, to `M` levels within [0, 1]."""
+    means = [resampled_mean(actual[:, column], replicates[:, :, column], seed) for column in range(actual.shape[1])]
+    return [Level(mean.estimate, *np.clip((mean.low, mean.high), 0.0, 1.0).tolist()) for mean in means]
+
+
+def _at_threshold(test: SeedScores, weights: NDArray[np.int64]) -> _AtThreshold:
+    assert test.threshold is not None
+    every = np.vstack([np.ones_like(test.label), weights[:, test.group]])
+    return _AtThreshold(
+        decision_rates(test.label, test.score >= test.threshold, every),
+        risk_coverage(test.label, test.score, test.threshold, every),
+    )
+
+
+def _pair_result(pair: tuple[_Arm, _Arm], arms: Mapping[_Arm, _BySeed], n_groups: int, seed: int) -> PairResult:
     first, second = arms[pair[0]], arms[pair[1]]
     shared = sorted(first.keys() & second.keys())
     if not shared:
@@ -206,16 +205,43 @@ def _pair_result(pair: tuple[_Arm, _Arm], arms: Mapping[_Arm, _BySeed], seed: in
         *pair[1],
         n_seeds=len(shared),
         delong_se=float(np.mean(delong)),
-        differences={
-            name: Difference(
-                m.estimate, m.low, m.high, m.p, adjusted.get(name), m.standard_error, 2.8 * m.standard_error
-            )
-            for name, m in by_metric.items()
-        },
+        mcnemar=_mcnemar([(first[s][0], second[s][0]) for s in shared]),
+        differences={name: _difference(mean, adjusted.get(name), n_groups) for name, mean in by_metric.items()},
     )
 
 
-def _seed_counts(seed: int, test: _TestScores) -> SeedCounts:
+def _difference(mean: Resampled, p_holm: float | None, n_groups: int) -> Difference:
+    comparisons = 1 if p_holm is None else len(VERDICT_METRICS)
+    needed = groups_needed(mean.images_error, mean.training_error, mean.freedom, n_groups, comparisons)
+    return Difference(
+        estimate=mean.estimate,
+        low=max(-1.0, mean.low),
+        high=min(1.0, mean.high),
+        p=mean.p,
+        p_holm=p_holm,
+        standard_error=mean.standard_error,
+        detectable=detectable_difference(mean.standard_error, mean.freedom, comparisons),
+        images_error=mean.images_error,
+        training_error=mean.training_error,
+        groups_needed=math.ceil(needed) if math.isfinite(needed) else None,
+    )
+
+
+def _mcnemar(tests: list[tuple[SeedScores, SeedScores]]) -> McNemar | None:
+    differences, groups = [], []
+    for first, second in tests:
+        if first.threshold is None or second.threshold is None:
+            return None
+        right = (first.score >= first.threshold) == (first.label == 1)
+        other = (second.score >= second.threshold) == (second.label == 1)
+        differences.append(right.astype(np.float64) - other)
+        groups.append(first.group)
+    difference = np.concatenate(differences)
+    gained, lost = int((difference > 0).sum()), int((difference < 0).sum())
+    return McNemar(gained, lost, clustered_mcnemar(difference, np.concatenate(groups)))
+
+
+def _seed_counts(seed: int, test: SeedScores) -> SeedCounts:
     counterfeit = int(test.label.sum())
     return SeedCounts(seed, n_genuine=len(test.label) - counterfeit, n_counterfeit=counterfeit)
 

@@ -7,18 +7,26 @@
 - `resamples`, `seed`: of the bootstrap, which is a function of them;
 - `worst`: `n_seeds`, `n_groups`, and the smallest `n_genuine` and `n_counterfeit` of any seed's test images;
 - `tests`: per seed `seed`, `n_genuine`, `n_counterfeit`;
-- `arms`: per arm and dose `arm`, `dose`, `n_seeds`, and `levels`: metric to `estimate`, `low`, `high`;
+- `arms`: per arm and dose `arm`, `dose`, `n_seeds`, `levels`: metric to `estimate`, `low`, `high`; `operating`: the
+  same for `recall`, `fpr`, `precision` of the decisions at each cell's own threshold; `referral`: for growing shares
+  `referred` to a person, the accuracy on the rest (`estimate`, `low`, `high`). Both are empty without thresholds;
 - `pairs`: per pair `arm`, `dose`, `against`, `against_dose`, `n_seeds`, `delong_se` (of the AUROC difference, mean over
-  seeds), and `differences`: metric to `estimate` (arm minus against), `low`, `high`, `p`, `p_holm` (null for Brier),
-  `standard_error`, `detectable` (the smallest difference found in four of five experiments like this one).
+  seeds), `mcnemar`: `gained` and `lost` (decisions, summed over seeds, that only the arm or only the other got right)
+  and `p` (clustered by group; null without thresholds), and `differences`: metric to `estimate` (arm minus against),
+  `low`, `high`, `p`, `p_holm` (null for metrics without part in the verdict), `standard_error`, `images_error` and
+  `training_error` (its two sources), `detectable` (the smallest difference found in four of five experiments like
+  this one), `groups_needed` (test groups, over all seeds, to find 5 percentage points as often; null if more images
+  cannot do it and more seeds are needed).
 """
 
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+from counterfeit.evaluation.decisions import Rate
 from counterfeit.evaluation.metrics import Metric
 
 Verdict = Literal["HELPS", "NO EVIDENCE", "HURTS"]
@@ -27,7 +35,9 @@ METRIC_NAMES: Mapping[Metric, str] = {
     "average_precision": "average precision",
     "recall_at_1pct_fpr": "recall at 1 % FPR",
     "recall_at_5pct_fpr": "recall at 5 % FPR",
+    "precision_at_5pct_reviewed": "precision in the top 5 %",
     "brier": "Brier score",
+    "expected_calibration_error": "calibration error",
 }
 
 
@@ -51,6 +61,28 @@ class Difference:
     p_holm: float | None
     standard_error: float
     detectable: float
+    images_error: float
+    training_error: float
+    groups_needed: int | None
+
+
+@dataclass(frozen=True)
+class Referral:
+    """Accuracy, with its interval, on the images that are left when the share `referred` goes to a person."""
+
+    referred: float
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Decisions at the operating points that only one of two arms got right, and their test."""
+
+    gained: int
+    lost: int
+    p: float
 
 
 @dataclass(frozen=True)
@@ -61,6 +93,8 @@ class ArmResult:
     dose: float
     n_seeds: int
     levels: dict[Metric, Level]
+    operating: dict[Rate, Level]
+    referral: tuple[Referral, ...]
 
 
 @dataclass(frozen=True)
@@ -73,6 +107,7 @@ class PairResult:
     against_dose: float
     n_seeds: int
     delong_se: float
+    mcnemar: McNemar | None
     differences: dict[Metric, Difference]
 
 
@@ -144,12 +179,20 @@ def headline(comparison: Comparison) -> list[str]:
         f"{comparison.product} over {comparison.baseline}: recall at 5 % FPR {points(recall)}, AUROC {points(area)}; "
         f"{worst.n_seeds} {'seed' if worst.n_seeds == 1 else 'seeds'}, {image_count(comparison.tests)} test images",
     ]
-    if comparison.verdict == "NO EVIDENCE" and recall.detectable > 0:
+    if comparison.verdict == "NO EVIDENCE" and recall.detectable >= 1:
+        lines.append("an experiment of this size can hardly find any difference in recall: run more seeds")
+    elif comparison.verdict == "NO EVIDENCE" and recall.detectable > 0:
         lines.append(
             f"an experiment of this size finds a difference of {100 * recall.detectable:.1f} pp in recall at 5 % FPR, "
             f"or {100 * area.detectable:.1f} pp in AUROC, four times in five; smaller ones can stay unseen"
         )
     return lines + [f"note: {note}" for note in comparison.notes]
+
+
+def last_lines(comparison: Comparison, report: Path) -> list[str]:
+    """Return what a verb prints last: the headline, where the report lies, what to do next."""
+    following = "next: open the report, then try your own photographs with --data.root FOLDER"
+    return [*headline(comparison), f"report: {report}", following]
 
 
 def points(difference: Difference) -> str:
@@ -167,16 +210,20 @@ def image_count(tests: tuple[SeedCounts, ...]) -> str:
 
 def _arm_from(entry: dict[str, Any]) -> ArmResult:
     levels = {name: Level(**_with_nan(level)) for name, level in entry["levels"].items()}
-    return ArmResult(**{**entry, "levels": levels})
+    operating = {name: Level(**_with_nan(level)) for name, level in entry["operating"].items()}
+    referral = tuple(Referral(**_with_nan(row)) for row in entry["referral"])
+    return ArmResult(**{**entry, "levels": levels, "operating": operating, "referral": referral})
 
 
 def _pair_from(entry: dict[str, Any]) -> PairResult:
-    differences = {name: Difference(**_with_nan(d, keep="p_holm")) for name, d in entry["differences"].items()}
-    return PairResult(**{**_with_nan(entry), "differences": differences})
+    differences = {name: Difference(**_with_nan(d)) for name, d in entry["differences"].items()}
+    mcnemar = entry["mcnemar"] and McNemar(**_with_nan(entry["mcnemar"]))
+    return PairResult(**{**_with_nan(entry), "mcnemar": mcnemar, "differences": differences})
 
 
-def _with_nan(entry: dict[str, Any], keep: str = "") -> dict[str, Any]:
-    return {key: math.nan if value is None and key != keep else value for key, value in entry.items()}
+def _with_nan(entry: dict[str, Any]) -> dict[str, Any]:
+    absent = ("p_holm", "groups_needed", "mcnemar")
+    return {key: math.nan if value is None and key not in absent else value for key, value in entry.items()}
 
 
 def _without_nan(value: Any) -> Any:

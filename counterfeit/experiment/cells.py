@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -19,15 +19,15 @@ from counterfeit.experiment.arms import BANKS, training_set
 from counterfeit.experiment.calibration import calibrate, probabilities, validation_parts
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
+from counterfeit.experiment.settings import FROM_NOISE
 from counterfeit.experiment.tuning import tune, tuned_embedder, tuning_set
 from counterfeit.gan.finished import load_generate, load_generator
 from counterfeit.gan.settings import GanSettings, Kind
 from counterfeit.synthesis import Bank, Candidates, SynthesisSettings, read_bank, synthesise, transplants, write_bank
-from counterfeit.synthesis.bank import empty_bank
+from counterfeit.synthesis.bank import DigitalSource, empty_bank
 from counterfeit.synthesis.from_noise import draw_from_noise
 from counterfeit.synthesis.procedural import procedural
 
-FROM_NOISE: dict[str, Kind] = {"noise": "noise", "dcgan": "dcgan"}  # arms and the generators that they sample
 NEXT_DRAW = 1_000_003  # added to the seed for images beside those of the run
 
 
@@ -90,7 +90,7 @@ class Cells:
         training = self._training_set(seed, arm, dose)
         train_detector(detector, self.make_trainer(), training, seed.number, one_class=arm == "one-class")
         calibrate(detector, *validation_parts(seed, detector, seed.embedder), self.operating_point)
-        _save(_heads(detector), path)
+        save_tensors(_heads(detector), path)
         return detector.eval()
 
     def final(self, seed: Seed, arm: str, dose: float) -> tuple[Detector, Embedder]:
@@ -104,7 +104,7 @@ class Cells:
             images = tuning_set(seed, arm, self._training_set(seed, arm, dose), bank)
             made = (self.make_detector, self.make_trainer, self.operating_point)
             tuned = tune(seed, detector, images, lambda again: self._training_set(again, arm, dose), *made)
-            _save(tuned.state_dict(), path)
+            save_tensors(tuned.state_dict(), path)
         detector.load_state_dict(load_file(path))
         return detector, tuned_embedder(seed, detector.backbone)
 
@@ -115,7 +115,8 @@ class Cells:
         """The seed's bank for one of ``BANKS``: ``synthetic`` is the product's, ``transplant`` plain composites, ..."""
         folder = self.folder.bank(arm, seed.number)
         if not (folder / "manifest.parquet").exists():
-            write_bank(folder, *self._make_bank(seed, arm))
+            made = self._make_bank(seed, arm)
+            write_bank(folder, *made, digital_source(arm, made[1]))
         return read_bank(folder)
 
     def more(self, seed: Seed, count: int, draw: int) -> tuple[Bank, dict[str, Any]]:
@@ -190,6 +191,14 @@ class Cells:
         )
 
 
+def digital_source(arm: str, provenance: dict[str, Any]) -> DigitalSource:
+    """The mark of a bank's images: by whom they were made, which is no generator where that one failed."""
+    if arm == "procedural":
+        return "composite"
+    trained = provenance.get("generator", {}).get("name") in get_args(Kind)
+    return "trainedAlgorithmicMedia" if trained else "compositeCapture"
+
+
 def _logits(detector: Detector, embeddings: Embeddings, fold: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
     with torch.inference_mode():
         logits = detector.combination(score_parts(detector, embeddings, fold))
@@ -197,7 +206,7 @@ def _logits(detector: Detector, embeddings: Embeddings, fold: NDArray[np.int64] 
     return array
 
 
-def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Write tensors by rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_suffix(".partial")

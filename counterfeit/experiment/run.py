@@ -9,7 +9,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 from rich.console import Console
@@ -24,17 +23,19 @@ from counterfeit.errors import UserError
 from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison
 from counterfeit.evaluation.operating_point import parse_rule
+from counterfeit.evaluation.predictions import read_cell
 from counterfeit.experiment.arms import BANKS
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.oracle import check_oracle
 from counterfeit.experiment.seed import Seed
-from counterfeit.experiment.settings import BASELINE, PRODUCT, ExperimentSettings
+from counterfeit.experiment.settings import BASELINE, CONTROLS, WITHOUT_DOSE, ExperimentSettings
 from counterfeit.experiment.ship import ship
-from counterfeit.gan.settings import GanSettings, GanTrainerSettings, Kind
+from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.gan.train import train_refiner
 from counterfeit.report.html import write_report
 from counterfeit.synthesis import SynthesisSettings
+from counterfeit.synthesis.mixing import check_smote
 
 Stage = Literal["data", "gan", "synthesis", "detector", "compare", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
@@ -90,7 +91,10 @@ def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None) -> Outcome
         UserError: the input, the plan or the folder cannot be used; nothing was overwritten.
     """
     _check_seeds(plan.seeds)
-    plan.experiment.cells()
+    if len(plan.experiment.cells()) < 2 and (stages is None or "compare" in stages):
+        raise UserError(
+            "experiment.arms names nothing to compare 'real' with: add an arm, or leave compare out of --stages"
+        )
     parse_rule(plan.experiment.operating_point)
     folder = RunFolder(out)
     folder.check(plan.config, stages is not None)
@@ -106,6 +110,8 @@ class _Run:
 
     def __init__(self, plan: Plan, folder: RunFolder) -> None:
         self.plan, self.folder = plan, folder
+        kinds = plan.experiment.generators(plan.gan.kind)
+        self.generators = [replace(plan.gan, kind=kind) for kind in kinds]  # raises where gan.crop does not fit
         data = plan.data
         example = plan.make_detector()
         device = plan.make_trainer().strategy.root_device.type
@@ -116,6 +122,8 @@ class _Run:
         ]
         for seed in self.seeds:
             _ = seed.split  # raises where the photographs cannot be split
+            if self._needs("smote"):
+                check_smote(seed.label)
             if self._needs("oracle") and (note := check_oracle(seed)):
                 console.print(f"  {note}")
         rule = plan.experiment.operating_point
@@ -156,26 +164,21 @@ class _Run:
 
     def _gan(self) -> None:
         for seed in self.seeds:
-            for kind in generator_kinds(self.plan.experiment, self.plan.gan):
-                folder, settings, flips = self.folder.gan(seed.number, kind), self.plan.gan, self.plan.data.flips
+            for settings in self.generators:
+                folder, flips = self.folder.gan(seed.number, settings.kind), self.plan.data.flips
                 done = train_refiner(
-                    folder,
-                    seed.sources,
-                    replace(settings, kind=kind),
-                    seed.number,
-                    flips=flips,
-                    trainer=self.plan.gan_trainer,
+                    folder, seed.sources, settings, seed.number, flips=flips, trainer=self.plan.gan_trainer
                 )
                 if not done["healthy"]:
-                    instead = "made of plain transplants" if kind == "refiner" else "empty"
-                    reason = f"the {kind} failed three times ({done['reason']})"
+                    instead = "made of plain transplants" if settings.kind == "refiner" else "empty"
+                    reason = f"the {settings.kind} failed three times ({done['reason']})"
                     console.print(f"  seed {seed.number}: {reason}; its bank is {instead}")
 
     def _synthesis(self) -> None:
         for seed in self.seeds:
             for arm in BANKS:
-                if self._needs(arm):
-                    self.cells.bank(seed, arm)
+                if self._needs(arm) and not len(self.cells.bank(seed, arm)):
+                    console.print(f"  seed {seed.number}: nothing passed the gates, so that {arm} is the same as real")
 
     def _detector(self) -> None:
         for seed in self.seeds:
@@ -190,19 +193,17 @@ class _Run:
                 path = self.folder.cell(seed.number, arm, dose) / "predictions.parquet"
                 if not path.exists():
                     raise UserError(f"{path} is missing: run the stage detector first")
-                tables.append(pq.read_table(path))
-        predictions = pa.concat_tables(tables)
-        product = PRODUCT if self._needs(PRODUCT) else self.plan.experiment.cells()[-1][0]
+                tables.append(read_cell(path.parent))
+        predictions = pa.concat_tables(tables, promote_options="permissive")
+        product = self.plan.experiment.product()
         comparison = compare(predictions, baseline=BASELINE, product=product, resamples=self.plan.experiment.resamples)
-        doses = self.plan.experiment.doses
         chosen = {
             "dose": comparison.product_dose,
-            "dose_reason": "fixed by experiment.doses"
-            if len(doses) == 1
-            else "the smallest of experiment.doses; the others are listed as arms of their own",
+            "dose_reason": _dose_reason(product, len(self.plan.experiment.doses)),
         }
         write_json(self.folder.comparison, json.loads(comparison.to_json()) | chosen)
-        best = (product, comparison.product_dose) if comparison.verdict == "HELPS" else (BASELINE, 0.0)
+        kept = comparison.verdict == "HELPS" and product not in CONTROLS
+        best = (product, comparison.product_dose) if kept else (BASELINE, 0.0)
         ship(self.cells, self.seeds[0], best[0], best[1], self.plan.experiment.alpha)
 
     def _report(self) -> None:
@@ -214,12 +215,12 @@ class _Run:
         return any(name == arm for name, _ in self.plan.experiment.cells())
 
 
-def generator_kinds(experiment: ExperimentSettings, gan: GanSettings) -> list[Kind]:
-    """The generators that the arms need: that of ``--gan.kind`` for the product, and those that arms are named by."""
-    arms = {arm for arm, _ in experiment.cells()}
-    needed: dict[Kind, set[str]] = {"refiner": set(), "noise": {"noise"}, "dcgan": {"dcgan"}}
-    needed[gan.kind] |= {"synthetic", "synthetic-random"}
-    return [kind for kind, users in needed.items() if users & arms]
+def _dose_reason(product: str, doses: int) -> str:
+    if product in WITHOUT_DOSE:
+        return "the arm has none"
+    if doses == 1:
+        return "fixed by experiment.doses"
+    return "the smallest of experiment.doses; the others are listed as arms of their own"
 
 
 def _check_seeds(seeds: list[int]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from counterfeit.errors import UserError
+from counterfeit.gan.settings import Kind
 
 Arm = Literal[
     "one-class",
@@ -22,6 +23,9 @@ Arm = Literal[
 ]
 WITHOUT_DOSE = ("one-class", "real", "oracle")
 BASELINE, PRODUCT = "real", "synthetic"
+GENERATED = ("synthetic", "synthetic-random")  # arms made with the generator that gan.kind names
+FROM_NOISE: dict[str, Kind] = {"noise": "noise", "dcgan": "dcgan"}  # arms named by their generator
+CONTROLS = ("one-class", "placebo", "oracle")  # compared, but never the detector to put to use
 
 
 @dataclass
@@ -62,3 +66,14 @@ class ExperimentSettings:
             elif arm != BASELINE:
                 cells.append((arm, 0.0))
         return cells
+
+    def generators(self, kind: Kind) -> list[Kind]:
+        """The generators that the arms need; ``kind`` is that of the product."""
+        arms = [arm for arm, _ in self.cells()]
+        needed = [kind for arm in arms if arm in GENERATED]
+        return list(dict.fromkeys(needed + [FROM_NOISE[arm] for arm in arms if arm in FROM_NOISE]))
+
+    def product(self) -> Arm:
+        """The arm that the verdict is about: ``synthetic``; without it the last of the others, controls at the end."""
+        arms = [arm for arm, _ in self.cells()[1:]]
+        return max(arms, key=lambda arm: (arm == PRODUCT, arm not in CONTROLS, arms.index(arm)))

@@ -1,17 +1,14 @@
 """The detector that a run hands over: its weights, and beside them what a score of it means."""
 
-import hashlib
 from dataclasses import asdict
 from typing import Any
 
-from safetensors.torch import save_file
-
-from counterfeit.data.files import write_json
+from counterfeit.data.files import file_sha256, write_json
 from counterfeit.detector import Detector
 from counterfeit.evaluation.bands import calibration_table, conformal_bands
 from counterfeit.evaluation.operating_point import choose_operating_point
 from counterfeit.experiment.calibration import probabilities, validation_parts
-from counterfeit.experiment.cells import Cells
+from counterfeit.experiment.cells import Cells, save_tensors
 from counterfeit.experiment.seed import Seed
 
 
@@ -30,10 +27,8 @@ def ship(cells: Cells, seed: Seed, arm: str, dose: float, alpha: float) -> None:
     (detector, embedder), folder = cells.final(seed, arm, dose), cells.folder.path
     label, parts = validation_parts(seed, detector, embedder)
     probability = probabilities(detector, parts)
-    partial = folder / "detector.safetensors.partial"
-    save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, partial)
-    sha256 = hashlib.sha256(partial.read_bytes()).hexdigest()
-    partial.replace(folder / "detector.safetensors")
+    save_tensors(detector.state_dict(), folder / "detector.safetensors")
+    sha256 = file_sha256(folder / "detector.safetensors")
     meaning = {
         "operating_point": asdict(choose_operating_point(label, probability, cells.operating_point)),
         "bands": asdict(conformal_bands(label, probability, alpha)),

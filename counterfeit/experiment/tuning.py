@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from numpy.typing import NDArray
 
 from counterfeit.backbone import Backbone, Embedder
@@ -51,6 +52,7 @@ def tune(
     def view(pixels: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
         return augment(pixels, data.preset, data.flips, number)
 
+    torch.manual_seed(seed.number)  # anew: how much was drawn before depends on what was read back
     tuned = make_detector()
     tuned.backbone = finetune(detector, make_trainer(), images, view, seed.number)
     again = replace(seed, embedder=tuned_embedder(seed, tuned.backbone))
@@ -75,7 +77,7 @@ def tuning_set(seed: Seed, arm: str, training: TrainingSet, bank: Bank | None) -
     photographs = np.concatenate([seed.train, more_counterfeits(seed)]) if arm == "oracle" else seed.train
     pixels = [seed.data.pixels(photographs)]
     rows = training.original.copy()
-    if bank is not None and len(bank):  # none of a generator's images may have passed the gates
+    if bank is not None and len(bank):
         pixels.append(bank.pixels)
         rows |= ~training.real
     # A photograph stands for all of its views, which are drawn anew for each batch.

@@ -1,7 +1,6 @@
 """What a training leaves in its folder, and whether it may be used."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from counterfeit.data.files import file_sha256, write_json
 from counterfeit.errors import UserError
 from counterfeit.gan.networks import LATENT
 from counterfeit.gan.refiner import Refiner
@@ -99,8 +99,10 @@ def read_done(folder: Path, settings: GanSettings) -> dict[str, Any]:
     """How a finished training ended: ``seed, attempt, healthy, reason, images, classes, sha256, settings``.
 
     Raises:
-        UserError: it was trained with other settings.
+        UserError: it was trained with other settings, or is not there.
     """
+    if not (folder / "done.json").exists():
+        raise UserError(f"{folder} holds no finished generator: run the stage gan first")
     done: dict[str, Any] = json.loads((folder / "done.json").read_text())
     if done["settings"] != dataclasses.asdict(settings):
         raise UserError(f"{folder} holds a GAN trained with other settings: choose another --out or remove it")
@@ -131,12 +133,5 @@ def finish(folder: Path, gan: Generative, settings: GanSettings, seed: int, atte
         "sha256": file_sha256(folder / "gan.safetensors"),
         "settings": dataclasses.asdict(settings),
     }
-    written = folder / "done.json.part"
-    written.write_text(json.dumps(done, indent=2) + "\n")
-    written.replace(folder / "done.json")
+    write_json(folder / "done.json", done)
     (folder / "last.ckpt").unlink(missing_ok=True)
-
-
-def file_sha256(path: Path) -> str:
-    """Checksum of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -3,8 +3,10 @@
 import hashlib
 import hmac
 import secrets
+import sqlite3
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from counterfeit.review.audit import append
@@ -59,6 +61,13 @@ def end_session(db: Database, cookie: str) -> None:
         writing.execute("DELETE FROM session WHERE hash = ?", (_hash(cookie),))
 
 
+def admit_only(writing: sqlite3.Connection, reviewers: Sequence[str]) -> None:
+    """Make sessions and tokens of everybody else worthless, within the transaction of the caller."""
+    others = f"reviewer NOT IN ({', '.join('?' for _ in reviewers)})"
+    for table in ("session", "token"):
+        writing.execute(f"DELETE FROM {table} WHERE {others}", tuple(reviewers))
+
+
 def session_of(db: Database, cookie: str | None) -> Session | None:
     """The session of a cookie, unless it is unknown or over."""
     if not cookie:
@@ -78,6 +87,22 @@ def same(one: str, other: str) -> bool:
 
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Allowance:
+    """So many an hour, of something that strangers can cause."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._hour, self._used = -1, 0
+
+    def left(self) -> int:
+        """Take one, and return how many are left in this hour: 0 after the last one, below 0 after those beyond."""
+        hour = int(time.time() // 3600)
+        if hour != self._hour:
+            self._hour, self._used = hour, 0
+        self._used += 1
+        return self.most - self._used
 
 
 class RateLimit:

@@ -120,7 +120,8 @@ def _next(desk: Desk, reviewer: str) -> Response:
 
 def _welcome(cookie: str) -> Response:
     answer = RedirectResponse("/", 303)
-    answer.set_cookie(COOKIE, cookie, max_age=SESSION_LIFE, httponly=True, samesite="strict")
+    # Not "strict": a link clicked in a web mail would then lead to a page without the cookie. Every form has a token.
+    answer.set_cookie(COOKIE, cookie, max_age=SESSION_LIFE, httponly=True, samesite="lax")
     return answer
 
 

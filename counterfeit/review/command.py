@@ -54,6 +54,7 @@ def serve(
     gold: float = 0.03,
     double: float = 0.1,
     run: Path | None = None,
+    address: str | None = None,
 ) -> int:
     """Open the moderators' page.
 
@@ -66,7 +67,10 @@ def serve(
         gold: hidden items of known label, as a share of the scored ones; counts at the first opening.
         double: share of the items that two reviewers see, whatever the first says; counts at the first opening.
         run: where the run folder is now, if it was moved.
+        address: under which reviewers reach the page, such as https://review.example, where a proxy stands before it.
     """
+    if not 0 <= port < 2**16:
+        raise UserError(f"--port {port}: choose one from 0 to 65535")
     password = os.environ.get(PASSWORD)
     local = _is_local(host)
     if not local and not password:
@@ -74,11 +78,11 @@ def serve(
     if password is not None and len(password) < SHORTEST:
         raise UserError(f"the password in {PASSWORD} is too short: use {SHORTEST} characters or more")
     try:
-        from counterfeit.review.server import serve_desk
+        from counterfeit.review.server import Place, serve_desk
     except ImportError as error:
         raise UserError(f"the page needs {error.name}: pip install 'counterfeit[review]'") from error
-    policy = Policy(reviewers or [getpass.getuser()], capacity, gold, double)
-    return serve_desk(read_scored(scores, run), policy, host, port, password, local)
+    policy = Policy(reviewers or [_own_name()], capacity, gold, double)
+    return serve_desk(read_scored(scores, run), policy, Place(host, port, local, address), password)
 
 
 def link(scores: Path, reviewer: str | None = None) -> int:
@@ -118,8 +122,14 @@ def export(scores: Path, out: Path | None = None, photographs: Path | None = Non
     rows = decided(db.reading())
     if photographs is not None:
         root = photographs_root(scored.run) if scored.run else None
-        known = Pictures(root) if root else None
-        done = write_photographs(rows, Pictures(scored.root), scored.run, known, photographs)
+        if scored.run is None:
+            raise UserError(f"{scored.card.folder} is no longer the run that made the scores: name it with --run")
+        if root is None:
+            raise UserError(
+                f"the photographs of {scored.run} are not where its config.yaml says: put them there,"
+                " or, where another copy of the run knows better, name it with --run"
+            )
+        done = write_photographs(rows, Pictures(scored.root), scored.run, Pictures(root), photographs)
         options = f"--data.root {photographs}"
     else:
         done = write_manifest(rows, out or scores / "decisions.csv")
@@ -127,6 +137,11 @@ def export(scores: Path, out: Path | None = None, photographs: Path | None = Non
     with db.writing() as writing:
         append(writing, "exported", None, None, {"to": str(done.path), "rows": done.genuine + done.counterfeit})
     print(f"{done.path}: {done.genuine} genuine, {done.counterfeit} counterfeit, decided here")
+    if done.known:
+        print(f"known photographs of {scored.run}: {done.known} copied")
+    if done.known_left_out:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(done.known_left_out.items()))
+        print(f"known photographs left out: {sum(done.known_left_out.values())} ({reasons})")
     if done.left_out:
         print(f"left out: {done.left_out}, whose name does not fit into a CSV or whose file is gone or changed")
     print(f"next: python -m counterfeit.fit {options}")
@@ -149,6 +164,13 @@ def verify(scores: Path, head_hash: str | None = None) -> int:
     number, digest = head(db)
     print(f"{number} events, {'NOT SOUND' if found else 'sound'}; last hash {digest}")
     return NOT_SOUND if found else DONE
+
+
+def _own_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError) as error:  # by version and system: a user without an entry in passwd
+        raise UserError("this user has no name: say who reviews, --reviewers '[anna]'") from error
 
 
 def _is_local(host: str) -> bool:

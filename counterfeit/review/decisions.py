@@ -136,6 +136,18 @@ def undo(db: Database, reviewer: str, item: int | None = None) -> int:
         return item
 
 
+def settle_alone(writing: sqlite3.Connection, reviewer: str) -> None:
+    """Let decisions stand that waited for a second reviewer, now that this one is alone."""
+    waiting = writing.execute(
+        """SELECT * FROM item WHERE state = 'second' AND id IN (
+          SELECT item FROM decision WHERE reviewer = ? AND NOT undone) ORDER BY id""",
+        (reviewer,),
+    ).fetchall()
+    for item in waiting:
+        append(writing, "settled", reviewer, item["id"], {"why": "no second reviewer"})
+        _settle(writing, item, second=False)
+
+
 def standing(connection: sqlite3.Connection, item: int) -> list[sqlite3.Row]:
     """The decisions on an item that were not undone, in their order."""
     return connection.execute("SELECT * FROM decision WHERE item = ? AND NOT undone ORDER BY event", (item,)).fetchall()

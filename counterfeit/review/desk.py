@@ -119,7 +119,10 @@ def _features(run: Path, cache: Path) -> "Features":
 
 def _note(scored: Scored, neighbours: "Neighbours | None") -> str:
     if scored.run is None:
-        return "The run folder is not where it was: no references, no heat map, no gold items. Name it with --run."
+        return (
+            "The run folder is not where it was, or holds another detector by now:"
+            " no references, no heat map, no gold items. Name it with --run."
+        )
     if neighbours is None:
         return "The photographs of the run are no longer there: no references and no gold items."
     return ""

@@ -1,33 +1,46 @@
 """Decisions as training data: a manifest that ``python -m counterfeit.fit`` reads, or a whole folder of photographs."""
 
+import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from counterfeit.data.images import BadImage
-from counterfeit.data.manifest import SUFFIXES, write_table
+from counterfeit.data.manifest import SUFFIXES, read_columns, write_table
 from counterfeit.errors import UserError
 from counterfeit.review.pictures import Pictures
 
 COLUMNS = ("path", "label", "kind", "source", "item", "score", "reviewers", "note", "decided_at", "sha256")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMED = re.compile(r"near\d{5,}")  # the name of a group that a run formed itself
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written where: rows by label, decisions left out (name unfit for CSV, or file no longer readable)."""
+    """What was written where.
+
+    Attributes:
+        path: the manifest or the folder.
+        genuine: rows decided so.
+        counterfeit: rows decided so.
+        left_out: decisions whose name does not fit into a CSV, or whose file is no longer readable.
+        known: photographs of the run, copied.
+        known_left_out: those that could not be, by reason.
+    """
 
     path: Path
     genuine: int
     counterfeit: int
     left_out: int
+    known: int = 0
+    known_left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def decided(db: sqlite3.Connection) -> list[dict[str, Any]]:
@@ -37,8 +50,10 @@ def decided(db: sqlite3.Connection) -> list[dict[str, Any]]:
           GROUP_CONCAT(d.reviewer, ', ') AS reviewers,
           COALESCE(GROUP_CONCAT(NULLIF(d.note, ''), ' | '), '') AS note,
           MAX(CASE WHEN d.verdict = i.verdict THEN d.reason ELSE '' END) AS kind
-        FROM item i JOIN listing l ON l.item = i.id JOIN decision d ON d.item = i.id AND NOT d.undone
-        WHERE i.state = 'done' AND i.verdict != 'unsure' AND i.origin = 'scored' GROUP BY l.rowid ORDER BY l.path"""
+        FROM item i JOIN (SELECT DISTINCT item, path FROM listing) l ON l.item = i.id
+          JOIN decision d ON d.item = i.id AND NOT d.undone
+        WHERE i.state = 'done' AND i.verdict != 'unsure' AND i.origin = 'scored' GROUP BY i.id, l.path
+        ORDER BY l.path, MAX(d.event)"""
     )
     return [{**dict(row), "label": row["verdict"], "source": "real"} for row in rows]
 
@@ -48,8 +63,10 @@ def write_manifest(rows: Sequence[dict[str, Any]], path: Path) -> Exported:
 
     A spreadsheet that opens the CSV finds no formula in it: paths begin with ``./``, which means the same, and other
     texts that begin like one get an apostrophe. Names with line breaks or NUL do not fit into a CSV and are left out.
+    Of two contents that were scored under one path, the one decided last is meant.
     """
-    kept = list(rows)
+    rows = list({row["path"]: row for row in rows}.values())
+    kept = rows
     if path.suffix == ".csv":
         kept = [row | {name: harmless(row[name]) for name in ("kind", "reviewers", "note")} for row in rows]
         kept = [row | {"path": f"./{row['path']}"} for row in kept if not set("\n\r\0") & set(row["path"])]
@@ -68,7 +85,7 @@ def harmless(text: str) -> str:
 
 
 def write_photographs(
-    rows: Sequence[dict[str, Any]], photographs: Pictures, run: Path | None, known: Pictures | None, out: Path
+    rows: Sequence[dict[str, Any]], photographs: Pictures, run: Path, known: Pictures, out: Path
 ) -> Exported:
     """Write a folder for ``--data.root``: the run's photographs and the decided ones, copied, with a manifest.
 
@@ -76,15 +93,18 @@ def write_photographs(
         rows: from :func:`decided`; each content is copied once, unless the run has it already.
         photographs: the scored ones.
         run: the run whose manifest they join.
-        known: photographs of that run; ``None`` leaves them out.
+        known: photographs of that run.
         out: the folder, which must not exist or be empty. It appears complete or not at all.
+
+    Raises:
+        UserError: there is nothing to write, or ``out`` holds something, or none of the run's photographs is there.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--photographs {out} exists and is not an empty folder: choose another")
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        first = _copy_known(run, known, draft) if run is not None and known is not None else []
+        first, missed = _copy_known(run, known, draft)
         second, left_out = _copy_decided(rows, photographs, draft, {row["sha256"] for row in first})
         if not second:
             raise UserError("nothing to export: no item is decided as genuine or counterfeit yet, or none is new")
@@ -96,24 +116,30 @@ def write_photographs(
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return _exported(out, second, left_out)
+    return replace(_exported(out, second, left_out), known=len(first), known_left_out=missed)
 
 
-def _copy_known(run: Path, known: Pictures, draft: Path) -> list[dict[str, Any]]:
-    rows = pq.read_table(run / "manifest.parquet").to_pylist()
-    rows = [row for row in rows if row["source"] == "real"]
-    kept = []
+def _copy_known(run: Path, known: Pictures, draft: Path) -> tuple[list[dict[str, Any]], Counter[str]]:
+    rows = read_columns(run / "manifest.parquet", ["path", "label", "group", "kind", "source", "sha256"]).to_pylist()
+    kept, missed = [], Counter[str]()
     for row in rows:
+        if row["source"] != "real":
+            continue
         try:
             content = known.content(row["path"], row["sha256"])
-        except BadImage:
+        except BadImage as bad:
+            missed[bad.reason] += 1
             continue
         target = draft / "known" / row["path"]
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
         label = "counterfeit" if row["label"] else "genuine"
-        kept.append(row | {"path": f"known/{row['path']}", "label": label})
-    return kept
+        # Groups that the run formed are numbered within it; the next one forms them anew, with the decided photographs.
+        group = "" if FORMED.fullmatch(row["group"] or "") else row["group"] or ""
+        kept.append(row | {"path": f"known/{row['path']}", "label": label, "group": group})
+    if not kept:
+        raise UserError(f"none of the photographs of {run} is in {known.root} as it was: name the run with --run")
+    return kept, missed
 
 
 def _copy_decided(

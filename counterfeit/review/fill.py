@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from counterfeit.errors import UserError
+from counterfeit.review.access import admit_only
 from counterfeit.review.audit import append
 from counterfeit.review.database import Database, put
+from counterfeit.review.decisions import settle_alone
 from counterfeit.review.known import Known, photographs_root, tested_photographs
 from counterfeit.review.outcome import sampled_for_second
 from counterfeit.review.queue import choose_gold, priority
@@ -71,6 +73,7 @@ def open_review(scored: Scored, policy: Policy) -> Database:
             _lay_down(writing, scored, policy, items)
         put(writing, "second", str(int(len(policy.reviewers) > 1)))
         put(writing, "capacity", str(policy.capacity))
+        admit_only(writing, policy.reviewers)
         append(
             writing,
             "opened",
@@ -78,11 +81,13 @@ def open_review(scored: Scored, policy: Policy) -> Database:
             None,
             {
                 "scores": scored.identity,
-                "detector": scored.detector,
+                "detector": scored.card.sha256,
                 "reviewers": list(policy.reviewers),
                 "capacity": policy.capacity,
             },
         )
+        if len(policy.reviewers) == 1:
+            settle_alone(writing, policy.reviewers[0])
     return db
 
 
@@ -110,9 +115,14 @@ def _lay_down(writing: Any, scored: Scored, policy: Policy, items: dict[str, dic
     )
     number_of = {row[0]: number for number, row in enumerate(rows, start=1)}
     good = [row for row in scored.rows if row["sha256"] in items and row["status"] == "ok"]
-    writing.executemany("INSERT INTO listing VALUES (?, ?)", [(number_of[r["sha256"]], r["path"]) for r in good])
-    bad = [row for row in scored.rows if row["status"] != "ok"]
-    writing.executemany("INSERT INTO unreadable VALUES (?, ?)", [(r["path"], r["error"] or r["status"]) for r in bad])
+    listed = dict.fromkeys((number_of[row["sha256"]], row["path"]) for row in good)
+    writing.executemany("INSERT INTO listing VALUES (?, ?)", list(listed))
+    bad = [
+        (f"row {number} of the table" if row["path"] is None else row["path"], row["error"] or row["status"])
+        for number, row in enumerate(scored.rows, start=1)
+        if row["status"] != "ok"
+    ]
+    writing.executemany("INSERT INTO unreadable VALUES (?, ?)", bad)
     put(writing, "scores", scored.identity)
 
 
@@ -133,7 +143,7 @@ def _gold(scored: Scored, policy: Policy, items: dict[str, dict[str, Any]]) -> l
         np.array([photograph.label for photograph, _ in candidates], np.int64),
         count,
     )
-    taken = {row["path"] for row in scored.rows}
+    taken = {row["path"] for row in scored.rows if row["path"] is not None}
     return [
         (known.sha256, _alias(known, taken), known.path, "gold", known.label, score)
         for known, score in (candidates[i] for i in chosen)

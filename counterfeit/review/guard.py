@@ -11,11 +11,12 @@ from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from counterfeit.review.access import COOKIE, RateLimit, Session, same, session_of
+from counterfeit.review.access import COOKIE, Allowance, RateLimit, Session, same, session_of
 from counterfeit.review.audit import append
 from counterfeit.review.database import Database
 
 MOST_BODY = 8192  # bytes of a form
+MOST_REFUSALS = 500  # an hour that are logged of requests without a session
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -45,7 +46,7 @@ def client_of(request: Request) -> str:
 
 
 def stand_guard(app: FastAPI, db: Database, hosts: Sequence[str] | None, pages: RateLimit) -> None:
-    """Check the host and the rate of every request, add the headers to every answer, log every refusal.
+    """Check the host and the rate of every request, add the headers to every answer, log refusals.
 
     Args:
         app: to be guarded.
@@ -54,11 +55,14 @@ def stand_guard(app: FastAPI, db: Database, hosts: Sequence[str] | None, pages: 
             ``None`` for any.
         pages: limit of all requests of one address.
     """
+    app.state.strangers = Allowance(MOST_REFUSALS)
+    told = Allowance(MOST_REFUSALS)
 
     @app.middleware("http")
     async def guard(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
         if not pages.allows(client_of(request)):
-            log.warning("429 too many requests from %s", client_of(request))
+            if told.left() >= 0:
+                log.warning("429 too many requests from %s", client_of(request))
             response: Response = Response(f"429 {SENTENCES[429]}\n", 429, media_type="text/plain")
         elif hosts is not None and _name_of(request.headers.get("host", "")) not in hosts:
             response = await _refusal(request, db, 400, "unknown host")
@@ -121,17 +125,21 @@ def _name_of(host: str) -> str:
 
 
 async def _refusal(request: Request, db: Database, status: int, why: str) -> Response:
-    """A plain status, and an event in the audit log."""
+    """A plain status, and an event in the audit log, which strangers cannot fill."""
     detail = {"status": status, "why": why[:200], "method": request.method, "path": request.url.path[:200]}
     session = await run_in_threadpool(session_of, db, request.cookies.get(COOKIE))
     reviewer = session.reviewer if session else None
-    log.warning("%d %s: %s %r from %s", status, why, request.method, detail["path"], client_of(request))
+    left = request.app.state.strangers.left() if session is None else 1
 
     def record() -> None:
         with db.writing() as writing:
             append(writing, "refused", reviewer, None, {**detail, "from": client_of(request)})
+            if not left:
+                append(writing, "refused", None, None, {"why": f"{MOST_REFUSALS} in this hour: more are not logged"})
 
-    await run_in_threadpool(record)
+    if left >= 0:
+        log.warning("%d %s: %s %r from %s", status, why, request.method, detail["path"], client_of(request))
+        await run_in_threadpool(record)
     sentence = SENTENCES.get(status, "This did not work.")
     render = getattr(request.app.state, "message", None)
     if render is None or "text/html" not in request.headers.get("accept", ""):

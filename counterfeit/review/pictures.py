@@ -2,14 +2,12 @@
 
 import hashlib
 import io
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from counterfeit.data.images import FORMATS, MAX_PIXELS, BadImage
+from counterfeit.data.images import BadImage, decode_upright, read_inside
 
 SIDES = {"large": 1600, "small": 240}  # longest side in pixels
 MAX_BYTES = 50_000_000
@@ -37,19 +35,17 @@ class Pictures:
         Raises:
             BadImage: it is missing, outside the folder, too large, or another file by now.
         """
+        file = self.root / path
         try:
-            file = (self.root / path).resolve()
-            if not file.is_relative_to(self.root.resolve()):
-                raise BadImage("outside of the folder")
-            if not file.is_file():
+            if not file.is_file():  # a pipe is never opened: it would be waited for
                 raise BadImage("missing")
             if file.stat().st_size > MAX_BYTES:
                 raise BadImage("more than 50 MB")
-            content = file.read_bytes()
-        except (OSError, ValueError, RuntimeError) as error:  # NUL in a name, a link to itself
+        except OSError as error:
             raise BadImage("unreadable") from error
+        content = read_inside(self.root, path)
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise BadImage("changed since it was scored")
+            raise BadImage("another file by now")
         return content
 
     def jpeg(self, path: str, sha256: str, size: str) -> bytes:
@@ -57,36 +53,8 @@ class Pictures:
         return self._encode(path, sha256, SIDES[size])
 
     def _encoded(self, path: str, sha256: str, side: int) -> bytes:
-        image = upright(self.content(path, sha256), side)
+        image = decode_upright(self.content(path, sha256), side)
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=92, subsampling=0)
         return buffer.getvalue()
-
-
-def upright(content: bytes, side: int) -> Image.Image:
-    """Decode to RGB, turned by EXIF, transparency over white; at least ``side`` pixels where the file has them.
-
-    Raises ``BadImage`` for what is not a JPEG, PNG or WebP of up to 40 megapixels.
-    """
-    try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise BadImage("more than 40 megapixels")
-            image.draft(None, (2 * side, 2 * side))
-            image.load()
-            with suppress(Exception):  # broken EXIF: as it is stored
-                ImageOps.exif_transpose(image, in_place=True)
-            if image.mode.startswith("I"):
-                grey = np.asarray(image, np.float64) / 257
-                return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8)).convert("RGB")
-            if image.has_transparency_data:
-                clear = image.convert("RGBA")
-                return Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear).convert("RGB")
-            return image.convert("RGB")
-    except BadImage:
-        raise
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise BadImage("not an image that can be shown") from error
-    except Exception as error:  # decoders raise whatever they like on a broken file
-        raise BadImage("unreadable") from error

@@ -1,12 +1,10 @@
 """A bank on disk: images, masks, a manifest and provenance, readable without the run that made it."""
 
-import hashlib
-import json
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-# The IPTC's digital source type of media made by a trained algorithm, so that the mark travels with the file.
-DIGITAL_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+from counterfeit.data.files import file_sha256, write_json
+
+# The IPTC's digital source type travels with the file: by a trained algorithm, of photographs alone, of what not.
+DIGITAL_SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+DigitalSource = Literal["trainedAlgorithmicMedia", "compositeCapture", "composite"]
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,23 @@ class Bank:
         return len(self.label)
 
 
-def write_bank(folder: Path, bank: Bank, provenance: dict[str, Any]) -> None:
-    """Write a bank as a whole: into a temporary folder first, renamed when all is there."""
+def write_bank(folder: Path, bank: Bank, provenance: dict[str, Any], source: DigitalSource) -> None:
+    """Write a bank as a whole: into a temporary folder first, renamed when all is there.
+
+    Args:
+        folder: to be written or replaced.
+        bank: the images.
+        provenance: how they were made.
+        source: the mark that every changed image carries.
+    """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     mark = PngInfo()
-    mark.add_itxt("XML:com.adobe.xmp", _xmp())
+    mark.add_itxt("XML:com.adobe.xmp", _xmp(source))
     names = [f"{'counterfeit' if y else 'genuine'}_{i:05d}.png" for i, y in enumerate(bank.label)]
     for name, pixels, mask in zip(names, bank.pixels, bank.masks, strict=True):
-        Image.fromarray(pixels).save(partial / name, pnginfo=mark, compress_level=1)
+        Image.fromarray(pixels).save(partial / name, pnginfo=mark if mask.any() else None, compress_level=1)
         Image.fromarray(mask).save(partial / name.replace(".png", ".mask.png"), compress_level=1)
     columns = {
         "path": pa.array(names),
@@ -61,11 +69,11 @@ def write_bank(folder: Path, bank: Bank, provenance: dict[str, Any]) -> None:
         "split": pa.array(["train"] * len(names)),
         "host": pa.array(bank.host.tolist()),
         "donor": pa.array(bank.donor.tolist()),
-        "sha256": pa.array([hashlib.sha256((partial / name).read_bytes()).hexdigest() for name in names]),
+        "sha256": pa.array([file_sha256(partial / name) for name in names]),
         **{name: pa.array(values) for name, values in bank.scores.items()},
     }
     pq.write_table(pa.table(columns), partial / "manifest.parquet")
-    (partial / "provenance.json").write_text(json.dumps(provenance, indent=1, sort_keys=True) + "\n")
+    write_json(partial / "provenance.json", provenance)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
 
@@ -75,11 +83,9 @@ def read_bank(folder: Path) -> Bank:
     table = pq.read_table(folder / "manifest.parquet")
     paths = table["path"].to_pylist()
     known = {"path", "label", "source", "split", "host", "donor", "sha256"}
-    pixels = [np.asarray(Image.open(folder / p)) for p in paths]
-    masks = [np.asarray(Image.open(folder / p.replace(".png", ".mask.png"))) for p in paths]
     return Bank(
-        pixels=np.stack(pixels) if paths else np.empty((0, 0, 0, 3), np.uint8),  # where all were rejected
-        masks=np.stack(masks) if paths else np.empty((0, 0, 0), np.uint8),
+        pixels=_read_images([folder / path for path in paths], (0, 0, 0, 3)),
+        masks=_read_images([folder / path.replace(".png", ".mask.png") for path in paths], (0, 0, 0)),
         label=table["label"].to_numpy().astype(np.int64),
         host=np.asarray(table["host"].to_pylist(), np.str_),
         donor=np.asarray(table["donor"].to_pylist(), np.str_),
@@ -94,9 +100,14 @@ def empty_bank() -> Bank:
     return Bank(pixels, masks, np.empty(0, np.int64), none, none, {})
 
 
-def _xmp() -> str:
+def _read_images(paths: list[Path], empty: tuple[int, ...]) -> NDArray[np.uint8]:
+    """All images in one array; one of shape ``empty`` if there are none, as nothing may have passed the gates."""
+    return np.stack([np.asarray(Image.open(path)) for path in paths]) if paths else np.zeros(empty, np.uint8)
+
+
+def _xmp(source: str) -> str:
     return (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-        f'Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE}"/></rdf:RDF></x:xmpmeta>'
+        f'Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCES}{source}"/></rdf:RDF></x:xmpmeta>'
     )

@@ -29,9 +29,8 @@ def smote(
     Raises:
         UserError: a class has a single image, which has no neighbour.
     """
+    check_smote(label)
     sizes = np.bincount(label, minlength=2)
-    if sizes.min() < 2:
-        raise UserError("the arm smote needs two training images of each class: leave it out of experiment.arms")
     neighbours = int(min(NEIGHBOURS, sizes.min() - 1))
     wanted = {c: int(sizes[c]) + count for c in (0, 1)}
     joined, joined_label = SMOTE(sampling_strategy=wanted, k_neighbors=neighbours, random_state=seed).fit_resample(
@@ -43,6 +42,12 @@ def smote(
         rows = np.flatnonzero(label == c)
         parents[new_label == c] = rows[segment_ends(new[new_label == c], features[rows], neighbours)]
     return new, new_label, parents
+
+
+def check_smote(label: NDArray[np.int64]) -> None:
+    """Raise ``UserError`` where a class has a single training image, ``label`` ``(N,)``, which has no neighbour."""
+    if np.bincount(label, minlength=2).min() < 2:
+        raise UserError("the arm smote needs two training images of each class: leave it out of experiment.arms")
 
 
 def segment_ends(points: FloatArray, features: FloatArray, neighbours: int) -> NDArray[np.intp]:

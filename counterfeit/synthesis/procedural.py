@@ -86,11 +86,15 @@ def procedural(
         seed: source of all randomness.
 
     Returns:
-        A bank whose hosts are the photographs drawn into and whose donors are those that gave the texture.
+        A bank whose hosts are the photographs drawn into and whose donors are those that gave the texture, the hosts
+        themselves where none did.
     """
     generator = np.random.default_rng([seed, 23])
     genuine = np.flatnonzero(label == 0)
     host, donor, plain = (generator.choice(genuine, count) for _ in range(3))
+    # Only Perlin noise takes another photograph's texture: the others are made of their host alone.
+    textured = np.array([DRAWINGS[i % len(DRAWINGS)] is perlin_texture for i in range(count)])
+    donor = np.where(textured, donor, host)
     images, masks = [], []
     for i in range(count):
         image, texture = (pixels[rows[i]].astype(np.float32) / 255 for rows in (host, donor))

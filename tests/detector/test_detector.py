@@ -88,9 +88,12 @@ def test_saved_and_loaded_detectors_agree(detector: Detector) -> None:
         assert torch.equal(detector(images), other(images))
 
 
-def test_the_patch_map_has_a_cell_for_every_eight_pixels(detector: Detector) -> None:
+def test_logits_with_maps_are_those_without_and_maps_have_a_cell_for_every_eight_pixels(detector: Detector) -> None:
+    images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        assert detector.patch_map(torch.zeros(1, 3, 128, 128)).shape == (1, 16, 16)
+        logits, patch, distance = detector.with_maps(images)
+        torch.testing.assert_close(logits, detector(images))
+    assert patch.shape == distance.shape == (2, 16, 16)
 
 
 def test_a_head_learns_nothing_from_its_own_fold() -> None:

@@ -5,7 +5,6 @@ import doctest
 import numpy as np
 import pytest
 from sklearn import metrics as reference
-from statsmodels.stats.multitest import multipletests
 
 from counterfeit.evaluation import metrics
 from counterfeit.evaluation.metrics import (
@@ -13,9 +12,8 @@ from counterfeit.evaluation.metrics import (
     auroc,
     average_precision,
     brier,
-    delong_standard_error,
     expected_calibration_error,
-    holm,
+    precision_at_capacity,
     recall_at_fpr,
     replicate_metrics,
 )
@@ -50,11 +48,15 @@ def test_equals_scikit_learn(seed, weighted):
         assert recall_at_fpr(label, score, max_fpr, weight) == pytest.approx(tpr[fpr <= max_fpr].max())
 
 
+def at_a_fifth(label, score, weight=None):
+    return precision_at_capacity(label, score, 0.2, weight)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_weight_counts_like_repetition(seed):
     label, score, weight = random_test_set(seed)
     repeated = np.repeat(label, weight), np.repeat(score, weight)
-    for metric in (auroc, average_precision, brier, expected_calibration_error):
+    for metric in (auroc, average_precision, brier, expected_calibration_error, at_a_fifth):
         assert metric(label, score, weight) == pytest.approx(metric(*repeated))
 
 
@@ -69,7 +71,9 @@ def test_replicates_equal_one_by_one():
             average_precision(label, score, weights[row]),
             recall_at_fpr(label, score, 0.01, weights[row]),
             recall_at_fpr(label, score, 0.05, weights[row]),
+            precision_at_capacity(label, score, 0.05, weights[row]),
             brier(label, score, weights[row]),
+            expected_calibration_error(label, score, weights[row]),
         ]
         assert values[row] == pytest.approx(single)
 
@@ -96,7 +100,34 @@ def test_one_class_is_not_a_number(label):
     assert np.isnan(auroc(label, score))
     assert np.isnan(average_precision(label, score))
     assert np.isnan(recall_at_fpr(label, score, 0.05))
+    assert np.isnan(precision_at_capacity(label, score, 0.05))
+    assert np.isnan(expected_calibration_error(label, score)) == (len(label) == 0)
     assert np.isnan(brier(label, score)) == (len(label) == 0)
+
+
+def test_one_counterfeit_is_enough():
+    label, score = np.r_[np.zeros(99), 1], np.r_[np.linspace(0, 0.5, 99), 0.492]
+    assert auroc(label, score) == pytest.approx(97 / 99)
+    assert average_precision(label, score) == pytest.approx(1 / 3)
+    assert recall_at_fpr(label, score, 0.01) == 0.0
+    assert recall_at_fpr(label, score, 0.05) == 1.0
+    assert precision_at_capacity(label, score, 0.05) == pytest.approx(1 / 5)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_precision_at_capacity_is_that_of_the_first_images(seed):
+    label, _, _ = random_test_set(seed)
+    score = np.random.default_rng(seed).permutation(len(label)) / len(label)
+    first = np.argsort(-score)[: len(label) // 4]
+    assert precision_at_capacity(label, score, (len(label) // 4) / len(label)) == pytest.approx(label[first].mean())
+
+
+def test_precision_at_capacity_shares_out_ties():
+    # Room for three of six: the counterfeit at 0.9, and two of four images tied at 0.5, of which one is counterfeit.
+    label, score = [1, 0, 0, 1, 0, 0], [0.9, 0.5, 0.5, 0.5, 0.5, 0.1]
+    assert precision_at_capacity(label, score, 0.5) == pytest.approx((1 + 2 * 1 / 4) / 3)
+    assert precision_at_capacity(label, [0.5] * 6, 0.05) == pytest.approx(1 / 3)
+    assert precision_at_capacity(label, score, 1.0) == pytest.approx(1 / 3)
 
 
 def test_a_class_of_no_weight_is_not_there():
@@ -123,42 +154,6 @@ def test_calibration_error_by_hand():
 def test_refuses_what_is_no_test_set(label, score, weight, message):
     with pytest.raises(ValueError, match=message):
         auroc(label, score, weight)
-
-
-def brute_force_delong(label, first, second):
-    """DeLong et al. 1988, equations 4 to 7, pair by pair."""
-    label = np.asarray(label)
-    components = []
-    for score in (np.asarray(first), np.asarray(second)):
-        x, y = score[label == 1][:, None], score[label == 0][None]
-        wins = (x > y) + 0.5 * (x == y)
-        components.append((wins.mean(axis=1), wins.mean(axis=0)))
-    s10 = np.cov(components[0][0], components[1][0])
-    s01 = np.cov(components[0][1], components[1][1])
-    covariance = s10 / (label == 1).sum() + s01 / (label == 0).sum()
-    return np.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_delong_equals_pair_by_pair(seed):
-    label, first, _ = random_test_set(seed)
-    second = np.round(first + np.random.default_rng(seed).normal(0, 0.1, len(first)), 2)
-    assert delong_standard_error(label, first, second) == pytest.approx(brute_force_delong(label, first, second))
-
-
-def test_delong_by_hand():
-    # First score is perfect. The second places one of two counterfeits above 1 of 2 genuine and one above both:
-    # placements differ by (1/2, 0) and (1/2, 0), variances 1/8 each, so sqrt(1/16 + 1/16).
-    label, first, second = [0, 0, 1, 1], [1, 2, 3, 4], [1, 3, 2, 4]
-    assert delong_standard_error(label, first, second) == pytest.approx(np.sqrt(1 / 8))
-    assert delong_standard_error(label, first, first) == 0.0
-    assert np.isnan(delong_standard_error([0, 0, 1], [1, 2, 3], [1, 3, 2]))
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_holm_equals_statsmodels(seed):
-    p = np.round(np.random.default_rng(seed).random(1 + seed % 6) ** 3, 2)
-    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
 
 
 def test_examples_in_the_docstrings():

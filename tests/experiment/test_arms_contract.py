@@ -1,20 +1,26 @@
-"""What every arm promises, whatever it adds: shapes, weights, folds, and nothing of validation or test."""
+"""What every arm promises, whatever it adds: shapes, weights, folds, and no photograph outside of training."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 from numpy.typing import NDArray
 
 from counterfeit.backbone import Embedder, Embeddings
 from counterfeit.data.datamodule import ProductData
-from counterfeit.detector import TrainingSet
+from counterfeit.detector import Detector, TrainingSet
 from counterfeit.errors import UserError
-from counterfeit.experiment import Arm
+from counterfeit.experiment import Arm, cells
 from counterfeit.experiment.arms import BANKS, training_set
+from counterfeit.experiment.cells import Cells
+from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.oracle import check_oracle, more_counterfeits
 from counterfeit.experiment.seed import Seed
+from counterfeit.gan.settings import GanSettings
 from counterfeit.synthesis import Bank, SynthesisSettings, transplants
 from counterfeit.synthesis.procedural import procedural
 
@@ -160,13 +166,33 @@ def test_the_oracle_doubles_the_real_counterfeits_and_nothing_else(seed: Seed) -
     assert larger == kept | set(more_counterfeits(seed).tolist()) and check_oracle(seed) is None
 
 
-def test_the_oracle_keeps_groups_in_one_fold(seed: Seed) -> None:
-    made = make(seed, "oracle")
-    group = seed.data.photos.group
-    rows = np.concatenate([np.tile(seed.train, 2), np.tile(more_counterfeits(seed), 2)])
-    fold_of: dict[str, int] = {}
-    for name, fold in zip(group[rows].tolist(), made.folds[:, 0].tolist(), strict=True):
-        assert fold_of.setdefault(name, fold) == fold
+def test_the_oracle_keeps_groups_in_one_fold(seed: Seed, data: WatchedData, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Every further counterfeit is one more photograph of an item that training knows.
+    unused, known = np.flatnonzero(seed.split == "unused"), seed.train[seed.label == 1]
+    group = seed.data.photos.group.copy()
+    group[unused] = group[np.resize(known, len(unused))]
+    monkeypatch.setattr(data, "photos", replace(data.photos, group=group))
+    made, more = make(seed, "oracle"), more_counterfeits(seed)
+    fold_of = dict(zip(group[seed.train].tolist(), seed.fold.tolist(), strict=True))
+    assert made.folds[len(seed.real) :, 0].tolist() == [fold_of[name] for name in np.tile(group[more], 2).tolist()]
+    assert len(set(made.folds[len(seed.real) :, 0].tolist())) > 1
+
+
+def test_the_banks_of_the_product_never_look_at_test(
+    data: WatchedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Validation is looked at: the operating point, around which hardness is centred, was chosen there."""
+    monkeypatch.setattr(cells, "load_generator", lambda *_: (lambda images, *_: images, {"name": "transplant"}))
+    trainer = partial(pl.Trainer, max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    settings = SynthesisSettings(count=COUNT, overdraw=2)
+    made = Cells(
+        RunFolder(tmp_path), partial(Detector, size=64, folds=3, bank=32), trainer, "fpr<=0.05", settings, GanSettings()
+    )
+    fresh = seed_of(data)
+    data.asked = set()
+    for arm in ("synthetic", "synthetic-random"):
+        assert len(made.bank(fresh, arm))
+    assert {fresh.split[row] for row in data.asked} == {"train", "validation"}
 
 
 def test_the_oracle_shrinks_with_a_note_and_refuses_where_nothing_is_left(tmp_path: Path, seed: Seed) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from counterfeit.errors import UserError
 from counterfeit.experiment.folder import RunFolder, next_run
-from counterfeit.experiment.settings import ExperimentSettings
+from counterfeit.experiment.settings import Arm, ExperimentSettings
 
 
 def test_an_unfinished_run_of_the_same_configuration_is_continued(tmp_path: Path) -> None:
@@ -40,3 +40,16 @@ def test_the_next_run_continues_or_counts_up(tmp_path: Path) -> None:
 def test_cells_hold_every_arm_once_and_doses_where_they_apply() -> None:
     cells = ExperimentSettings(arms=["real", "synthetic", "one-class"], doses=[0.1, 0.3]).cells()
     assert cells == [("real", 0.0), ("synthetic", 0.1), ("synthetic", 0.3), ("one-class", 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("arms", "product"),
+    [
+        (["real", "transplant", "synthetic", "oracle"], "synthetic"),
+        (["real", "smote", "oracle"], "smote"),
+        (["oracle", "smote", "mixup", "real", "placebo"], "mixup"),
+        (["real", "one-class", "oracle"], "oracle"),
+    ],
+)
+def test_the_verdict_is_about_a_treatment_whatever_the_order(arms: list[Arm], product: str) -> None:
+    assert ExperimentSettings(arms=arms).product() == product

@@ -4,7 +4,6 @@ import dataclasses
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,20 +14,11 @@ from counterfeit.gan.health import WINDOW, diagnose
 from counterfeit.gan.lesson import probes
 from counterfeit.gan.refiner import Refiner
 from counterfeit.gan.train import GanSettings, train_refiner
-from counterfeit.gan.transplant import Composites, Sources, host_candidates
+from counterfeit.gan.transplant import Composites, Sources
 
 SETTINGS = GanSettings(kimg=0.48, batch_size=4, crop=32, lr=2e-3, pool=8, ema_half_life=100.0)
 LOSSES = {"images": 160.0, "loss_generator": 0.2, "loss_discriminator": 1.7, "score_real": 0.2, "score_fake": -0.2}
 Probe = tuple[Tensor, Tensor, Tensor]
-
-
-@pytest.fixture(scope="module")
-def sources() -> Sources:
-    rng = np.random.default_rng(0)
-    label = np.r_[np.zeros(10, np.int64), np.ones(3, np.int64)]
-    pixels = rng.integers(0, 256, (13, 8, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
-    evidence = rng.random((13, 8, 8), dtype=np.float32)
-    return Sources(pixels, label, evidence, host_candidates(rng.normal(size=(13, 5)).astype(np.float32), label))
 
 
 @pytest.fixture(scope="module")

@@ -17,20 +17,11 @@ from counterfeit.gan.finished import load_generator
 from counterfeit.gan.refiner import Refiner, ema_decay, update_average
 from counterfeit.gan.settings import GanTrainerSettings
 from counterfeit.gan.train import GanSettings, Recorder, load_refiner, train_refiner
-from counterfeit.gan.transplant import Sources, host_candidates
+from counterfeit.gan.transplant import Sources
 
 SETTINGS = GanSettings(
     kimg=0.096, batch_size=4, crop=32, lr=2e-3, pool=8, sample_every=40, checkpoint_every=40, ema_half_life=100.0
 )
-
-
-@pytest.fixture(scope="module")
-def sources() -> Sources:
-    rng = np.random.default_rng(0)
-    label = np.r_[np.zeros(10, np.int64), np.ones(3, np.int64)]
-    pixels = rng.integers(0, 256, (13, 8, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
-    evidence = rng.random((13, 8, 8), dtype=np.float32)
-    return Sources(pixels, label, evidence, host_candidates(rng.normal(size=(13, 5)).astype(np.float32), label))
 
 
 @pytest.fixture(scope="module")

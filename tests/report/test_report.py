@@ -18,7 +18,7 @@ from counterfeit.report.html import write_report
 KINDS = ("font", "reprint")
 
 
-def predictions(effect, seeds=2, images=160):
+def predictions(effect, seeds=3, images=160):
     """Three arms on the same test images; `effect` is what `synthetic` gains, in logits."""
     rng = np.random.default_rng(0)
     tables = []
@@ -121,7 +121,7 @@ def test_the_verdict_comes_first(page):
     assert page.text["h1"] == ["Synthetic counterfeits helped"]
     assert any("VERDICT: HELPS" in text for text in page.text["p"])
     assert page.source.index("VERDICT") < page.source.index("<h2>")
-    assert "2 seeds, 160 test images" in page.words()
+    assert "3 seeds, 160 test images" in page.words()
     assert page.open == []
 
 

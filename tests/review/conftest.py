@@ -66,12 +66,12 @@ def write_scores(
     pq.write_table(pa.Table.from_pylist(rows), out / "scores.parquet")
     card = {
         "run": str(run or folder / "no-run"),
-        "detector_sha256": "ab" * 32,
+        "detector_sha256": json.loads((run / "detector.json").read_text())["sha256"] if run else "ab" * 32,
         "root": str(root),
         "engine": "onnx",
         "operating_point": {"rule": "fpr<=0.05", "threshold": 0.6, "n": 100},
         "bands": {"genuine_below": 0.3, "counterfeit_from": 0.6, "alpha": 0.1, "n": 100},
-        "calibration": {"bins": BINS},
+        "calibration": BINS,
         "counts": {},
         "versions": {},
     }

@@ -38,6 +38,15 @@ def make_run(folder: Path, count: int = 12) -> Path:
     torch.manual_seed(0)
     detector = Detector(size=64, bank=8, hidden=4)
     save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, run / "detector.safetensors")
-    card = {"arm": "real", "dose": 0.0, "seed": 0, "hyperparameters": dict(detector.hparams)}
+    card = {
+        "arm": "real",
+        "dose": 0.0,
+        "seed": 0,
+        "hyperparameters": {name: value for name, value in detector.hparams.items() if not name.startswith("_")},
+        "operating_point": {"rule": "fpr<=0.05", "threshold": 0.5},
+        "bands": {"genuine_below": 0.3, "counterfeit_from": 0.7},
+        "calibration": [],
+        "sha256": hashlib.sha256((run / "detector.safetensors").read_bytes()).hexdigest(),
+    }
     (run / "detector.json").write_text(json.dumps(card))
     return run

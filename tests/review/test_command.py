@@ -12,14 +12,17 @@ import time
 import httpx
 import pytest
 
+from counterfeit.errors import UserError
 from counterfeit.review import main
 from counterfeit.review.database import Database
 from counterfeit.review.decisions import Choice, decide
 from counterfeit.review.desk import set_up
 from counterfeit.review.fill import Policy
 from counterfeit.review.scored import read_scored
+from counterfeit.review.server import Place
 from counterfeit.review.verify import faults
 from tests.review.conftest import write_scores
+from tests.review.made_run import make_run
 from tests.review.server import PROJECT, Server
 
 
@@ -61,6 +64,77 @@ def test_a_port_in_use_is_one_line(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main([str(write_scores(tmp_path, [0.5])), "--port", str(taken.getsockname()[1])]) == 2
     assert "--port" in one_error(capsys)
+
+
+def test_what_is_no_port_or_host_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COUNTERFEIT_REVIEW_PASSWORD", "long enough for this")
+    folder = str(write_scores(tmp_path, [0.5]))
+    for options in (["--port", "99999"], ["--port", "-1"], ["--host", "ä" * 99], ["--address", "review.example"]):
+        assert main([folder, *options]) == 2
+        assert options[0] in one_error(capsys)
+
+
+def test_a_user_without_a_name_is_asked_for_one(tmp_path, capsys, monkeypatch):
+    def nobody():
+        raise KeyError("getpwuid(): uid not found: 4242")
+
+    monkeypatch.setattr("counterfeit.review.command.getpass.getuser", nobody)
+    assert main([str(write_scores(tmp_path, [0.5]))]) == 2
+    assert "--reviewers" in one_error(capsys)
+
+
+@pytest.mark.parametrize(
+    ("place", "link"),
+    [
+        (Place("127.0.0.1", 0), "http://127.0.0.1:8340"),
+        (Place("::1", 0), "http://[::1]:8340"),
+        (Place("0.0.0.0", 0, local=False), "http://desk.example:8340"),
+        (Place("::", 0, local=False), "http://desk.example:8340"),
+        (Place("127.0.0.1", 0, address="https://review.example/"), "https://review.example"),
+    ],
+)
+def test_links_begin_with_an_address_that_others_can_reach(monkeypatch, place, link):
+    monkeypatch.setattr("counterfeit.review.server.socket.getfqdn", lambda: "desk.example")
+    place.check()
+    assert place.link(8340) == link
+
+
+def test_a_proxy_on_this_machine_is_answered_under_its_name():
+    names = Place("127.0.0.1", 0, address="https://Review.example:8443").names()
+    assert names == ["127.0.0.1", "[::1]", "localhost", "review.example"]
+    assert Place("0.0.0.0", 0, local=False).names() is None
+
+
+@pytest.mark.parametrize(
+    "address", ["review.example", "ftp://a.example", "https://a.example/b", "https://", "https://a:x"]
+)
+def test_an_address_that_no_link_can_begin_with_is_refused(address):
+    with pytest.raises(UserError, match="--address"):
+        Place("127.0.0.1", 0, address=address).check()
+
+
+def test_photographs_are_exported_with_those_of_the_run_or_not_at_all(tmp_path, capsys):
+    run = make_run(tmp_path / "made")
+    folder = write_scores(tmp_path / "s", [0.8, 0.5], run=run)
+    desk = set_up(read_scored(folder), Policy(["anna"], double=0, gold=0))
+    decide(desk.db, "anna", 1, 0, Choice("counterfeit", "print"))
+    known = tmp_path / "made/known"
+    (known / "genuine/1.png").unlink()
+    (known / "genuine/2.png").write_bytes(b"another")
+    assert main(["export", str(folder), "--photographs", str(tmp_path / "more")]) == 0
+    printed = capsys.readouterr().out
+    assert "10 copied" in printed
+    assert "known photographs left out: 2 (1 another file by now, 1 missing)" in printed
+    known.rename(tmp_path / "elsewhere")
+    assert main(["export", str(folder), "--photographs", str(tmp_path / "again")]) == 2
+    assert "--run" in one_error(capsys)
+    known.mkdir()
+    assert main(["export", str(folder), "--photographs", str(tmp_path / "again")]) == 2
+    assert "none of the photographs" in one_error(capsys)
+    run.rename(tmp_path / "moved")
+    assert main(["export", str(folder), "--photographs", str(tmp_path / "again")]) == 2
+    assert "--run" in one_error(capsys)
+    assert not (tmp_path / "again").exists()
 
 
 def test_verify_and_export_say_what_they_found(tmp_path, capsys):

@@ -1,10 +1,15 @@
 """Decisions as new training data: what ``fit`` reads, and what a spreadsheet does not execute."""
 
 import csv
+import hashlib
+import io
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
+from counterfeit.backbone.embedder import Embedder
 from counterfeit.data.datamodule import ProductData
 from counterfeit.data.manifest import read_manifest
 from counterfeit.errors import UserError
@@ -83,6 +88,57 @@ def test_every_copy_of_a_decided_photograph_is_exported(opened):
     assert [row["path"] for row in decided(desk.db.reading())] == ["other/copy.png", "shop/item-0000.png"]
 
 
+@pytest.mark.parametrize("content", ["item-0000.png", "item-0001.png"])
+def test_a_path_that_was_scored_twice_is_one_row(opened, content):
+    desk = opened([0.8, 0.5, 0.4], reviewers=["anna"])
+    with desk.db.writing() as writing:  # the same content twice, or another one by the second time
+        item = "SELECT id FROM item WHERE name = ?"
+        writing.execute(f"INSERT INTO listing VALUES (({item}), 'shop/item-0000.png')", (f"shop/{content}",))
+    settle(desk, [FAKE, REAL, FAKE])
+    rows = decided(desk.db.reading())
+    assert {row["reviewers"] for row in rows} == {"anna"}
+    path = write_manifest(rows, desk.scored.folder / "decisions.csv").path
+    paths = [f"shop/item-000{number}.png" for number in range(3)]
+    assert read_manifest(desk.scored.root, path)["path"].to_pylist() == paths
+
+
+def regroup(run, group):
+    rows = pq.read_table(run / "manifest.parquet").to_pylist()
+    rows = [row | {"group": group(number)} for number, row in enumerate(rows)]
+    pq.write_table(pa.Table.from_pylist(rows), run / "manifest.parquet")
+
+
+def test_groups_that_the_run_formed_are_formed_anew_and_given_ones_stay(opened, tmp_path):
+    run, known = make_run(tmp_path / "made"), Pictures(tmp_path / "made" / "known")
+    given = {0: "batch 7", 1: "near1", 2: "nearby"}
+    regroup(run, lambda number: given.get(number, f"near{99998 + number}"))
+    desk = opened([0.8, 0.5], reviewers=["anna"])
+    settle(desk, [FAKE, REAL])
+    write_photographs(decided(desk.db.reading()), desk.photographs, run, known, tmp_path / "more")
+    groups = pq.read_table(tmp_path / "more" / "manifest.parquet")["group"].to_pylist()
+    assert groups == [*given.values(), *[""] * 11]
+
+
+def test_a_decided_copy_of_a_known_photograph_shares_its_group(opened, tmp_path):
+    run, root = make_run(tmp_path / "made"), tmp_path / "made" / "known"
+    regroup(run, "near{:05d}".format)
+    desk = opened([0.8, 0.5], reviewers=["anna"])
+    buffer = io.BytesIO()
+    Image.open(root / "genuine/7.png").save(buffer, "JPEG", quality=85)
+    (desk.scored.root / "shop/item-0001.png").write_bytes(buffer.getvalue())
+    with desk.db.writing() as writing:
+        digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+        writing.execute("UPDATE item SET sha256 = ? WHERE name = 'shop/item-0001.png'", (digest,))
+    settle(desk, [FAKE, REAL])
+    write_photographs(decided(desk.db.reading()), desk.photographs, run, Pictures(root), tmp_path / "more")
+    data = ProductData(root=str(tmp_path / "more"), size=64, cache=str(tmp_path / "cache"))
+    data.setup()
+    data.group(Embedder("tf_efficientnet_lite0", 64, data.cache))
+    groups = dict(zip(data.photos.path.tolist(), data.photos.group.tolist(), strict=True))
+    (copy,) = (path for path in groups if path.startswith("decided/genuine"))
+    assert [path for path in groups if groups[path] == groups[copy]] == [copy, "known/genuine/7.png"]
+
+
 def test_a_folder_of_photographs_joins_the_run_and_the_decisions(opened, tmp_path):
     run = make_run(tmp_path / "made")
     desk = opened([0.8, 0.5, 0.1], reviewers=["anna"])
@@ -104,5 +160,6 @@ def test_a_photograph_that_changed_meanwhile_is_left_out(opened, tmp_path):
     desk = opened([0.8, 0.5], reviewers=["anna"])
     settle(desk, [FAKE, REAL])
     (desk.scored.root / "shop/item-0000.png").write_bytes(b"another")
-    done = write_photographs(decided(desk.db.reading()), desk.photographs, None, None, tmp_path / "more")
+    run, known = make_run(tmp_path / "made"), Pictures(tmp_path / "made" / "known")
+    done = write_photographs(decided(desk.db.reading()), desk.photographs, run, known, tmp_path / "more")
     assert (done.genuine, done.counterfeit, done.left_out) == (1, 0, 1)

@@ -1,11 +1,13 @@
 import pytest
 
 from counterfeit.errors import UserError
-from counterfeit.review.decisions import Choice, decide
+from counterfeit.review.decisions import Choice, decide, next_item
 from counterfeit.review.desk import set_up
 from counterfeit.review.fill import Policy, open_review
 from counterfeit.review.scored import read_scored
-from tests.review.conftest import write_scores
+from counterfeit.review.verify import faults
+from tests.review.conftest import enter, write_scores
+from tests.review.made_run import make_run
 
 
 def test_the_same_photograph_listed_twice_is_one_item(tmp_path):
@@ -25,6 +27,33 @@ def test_files_that_could_not_be_scored_are_kept_for_people_to_see(opened):
     assert [tuple(r) for r in desk.db.reading().execute("SELECT * FROM unreadable")] == [
         ("shop/item-0001.png", "truncated")
     ]
+
+
+def test_rows_without_a_path_are_kept_by_their_number(tmp_path):
+    run = make_run(tmp_path / "made")
+    scored = read_scored(write_scores(tmp_path / "s", [0.8, None, 0.2, 0.5], run=run))
+    scored.rows[1] |= {"path": None, "sha256": None, "error": "no path"}
+    desk = set_up(scored, Policy(["anna"], gold=0.5))
+    db = desk.db.reading()
+    assert [tuple(row) for row in db.execute("SELECT * FROM unreadable")] == [("row 2 of the table", "no path")]
+    assert db.execute("SELECT COUNT(*) FROM item WHERE origin = 'gold'").fetchone()[0] == 2
+    assert "row 2 of the table" in enter(desk, "anna").get("/queue?show=unreadable").text
+
+
+def test_decisions_stand_once_their_reviewer_is_alone(tmp_path):
+    scored = read_scored(write_scores(tmp_path, [0.9, 0.8]))
+    db = open_review(scored, Policy(["anna", "ben"], double=0))
+    decide(db, "anna", 1, 0, Choice("genuine"))
+    decide(db, "ben", 2, 0, Choice("genuine"))
+
+    def states():
+        return [row["state"] for row in db.reading().execute("SELECT state FROM item ORDER BY id")]
+
+    assert states() == ["second", "second"]
+    open_review(scored, Policy(["anna"]))
+    assert states() == ["done", "second"]  # of Ben's she is the second reviewer
+    assert next_item(db, "anna") == 2
+    assert not faults(db.reading())
 
 
 def test_a_review_goes_on_where_it_was(tmp_path):

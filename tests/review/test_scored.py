@@ -3,26 +3,28 @@ import json
 import pytest
 
 from counterfeit.errors import UserError
-from counterfeit.review.scored import Bin, read_scored
+from counterfeit.evaluation.bands import CalibrationBin
+from counterfeit.review.scored import read_scored, sentence
 from tests.review.conftest import write_scores
+from tests.review.made_run import make_run
 
 
 def test_a_score_means_what_validation_counted_with_wilsons_interval():
     # Wilson (1927) for 148 of 212, worked by hand: 63.2 to 75.6 %.
-    assert Bin(0.6, 0.9, 212, 148).sentence() == (
+    assert sentence(CalibrationBin(0.6, 0.9, 212, 148)) == (
         "Of 100 items like this, about 70 were counterfeit (95 % interval 63 to 76); n = 212."
     )
 
 
 def test_a_share_of_few_says_so():
-    assert Bin(0.5, 1.0, 13, 13).sentence() == (
+    assert sentence(CalibrationBin(0.5, 1.0, 13, 13)) == (
         "Of 100 items like this, about 100 were counterfeit (95 % interval 77 to 100); n = 13."
         " So few say little: go by the interval."
     )
 
 
 def test_an_empty_bin_claims_nothing():
-    assert "No validation image" in Bin(0.9, 1.0, 0, 0).sentence()
+    assert "No validation image" in sentence(CalibrationBin(0.9, 1.0, 0, 0))
 
 
 def test_bands_and_meanings_include_their_lower_end(tmp_path):
@@ -55,3 +57,25 @@ def test_a_card_without_bands_is_a_plain_error(tmp_path):
     (folder / "scores.json").write_text(json.dumps(card))
     with pytest.raises(UserError, match="bands"):
         read_scored(folder)
+
+
+def test_a_run_is_the_one_that_made_the_scores(tmp_path):
+    run = make_run(tmp_path / "made")
+    folder = write_scores(tmp_path / "a", [0.5], run=run)
+    moved = run.rename(tmp_path / "moved")
+    assert read_scored(folder).run is None
+    assert read_scored(folder, moved).run == moved
+    others = write_scores(tmp_path / "b", [0.5])
+    with pytest.raises(UserError, match="another detector"):
+        read_scored(others, moved)
+    with pytest.raises(UserError, match="no folder"):
+        read_scored(folder, tmp_path / "nowhere")
+
+
+def test_a_run_that_was_trained_anew_in_its_place_is_not_taken_for_the_old_one(tmp_path):
+    run = make_run(tmp_path / "made")
+    folder = write_scores(tmp_path / "a", [0.5], run=run)
+    assert read_scored(folder).run == run
+    card = json.loads((run / "detector.json").read_text())
+    (run / "detector.json").write_text(json.dumps(card | {"sha256": "cd" * 32}))
+    assert read_scored(folder).run is None

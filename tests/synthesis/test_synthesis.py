@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from counterfeit.synthesis import Bank, Gates, choose_hard, fit_gates, read_bank, write_bank
+from counterfeit.synthesis.bank import DigitalSource
 from counterfeit.synthesis.choose import farthest_points
 
 GATES = Gates(support=(1.0, 2.0), plainly_genuine=0.0, plainly_counterfeit=3.0, novelty=2.0)
@@ -76,7 +78,7 @@ def bank() -> Bank:
 
 
 def test_a_bank_is_read_back_as_written(tmp_path: Path) -> None:
-    write_bank(tmp_path / "bank", bank(), {"drawn": 9})
+    write_bank(tmp_path / "bank", bank(), {"drawn": 9}, "trainedAlgorithmicMedia")
     read = read_bank(tmp_path / "bank")
     for name in ("pixels", "masks", "label", "host", "donor"):
         assert np.array_equal(getattr(read, name), getattr(bank(), name)), name
@@ -85,14 +87,26 @@ def test_a_bank_is_read_back_as_written(tmp_path: Path) -> None:
     assert set(pq.read_table(tmp_path / "bank" / "manifest.parquet")["split"].to_pylist()) == {"train"}
 
 
-def test_every_image_carries_the_mark_of_a_trained_algorithm(tmp_path: Path) -> None:
-    write_bank(tmp_path / "bank", bank(), {})
+@pytest.mark.parametrize("source", get_args(DigitalSource))
+def test_a_changed_image_carries_its_mark_and_a_plain_photograph_none(tmp_path: Path, source: DigitalSource) -> None:
+    marked = bank()
+    marked.masks[2] = 0
+    write_bank(tmp_path / "bank", marked, {}, source)
     with Image.open(tmp_path / "bank" / "counterfeit_00000.png") as image:
-        assert "trainedAlgorithmicMedia" in image.info["XML:com.adobe.xmp"]
+        assert f"digitalsourcetype/{source}" in image.info["XML:com.adobe.xmp"]
+    with Image.open(tmp_path / "bank" / "genuine_00002.png") as image:
+        assert "XML:com.adobe.xmp" not in image.info
+
+
+def test_a_bank_that_nothing_entered_is_read_back_empty(tmp_path: Path) -> None:
+    full, nothing = bank(), np.zeros(0, np.intp)
+    columns = {name: getattr(full, name)[nothing] for name in ("pixels", "masks", "label", "host", "donor")}
+    write_bank(tmp_path / "bank", Bank(**columns, scores={"score": np.zeros(0)}), {"kept": 0}, "compositeCapture")
+    assert len(read_bank(tmp_path / "bank")) == 0
 
 
 def test_a_half_written_bank_is_no_bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pq, "write_table", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
-        write_bank(tmp_path / "bank", bank(), {})
+        write_bank(tmp_path / "bank", bank(), {}, "trainedAlgorithmicMedia")
     assert not (tmp_path / "bank").exists()

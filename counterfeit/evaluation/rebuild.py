@@ -1,0 +1,66 @@
+"""Make `comparison.json` again from the predictions in a run folder, and nothing else."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from counterfeit.data.files import write_json
+from counterfeit.errors import UserError
+from counterfeit.evaluation.compare import compare
+from counterfeit.evaluation.comparison import Comparison
+from counterfeit.evaluation.predictions import read_predictions
+
+BASELINE, PRODUCT = "real", "synthetic"
+
+
+def rebuild_comparison(run: Path) -> Comparison:
+    """Compare the arms of a finished run anew and write `run/comparison.json` by rename.
+
+    What the run decided itself is kept from the old file, if there is one: product, dose, resamples, seed and the keys
+    that others wrote. Without the old file, the configuration says so.
+
+    Raises `UserError` if the folder holds no run, or predictions that cannot be compared.
+    """
+    config = _config(run)
+    predictions = read_predictions(run)
+    before = _read_comparison(run / "comparison.json")
+    arms = list(dict.fromkeys(predictions["arm"].to_pylist()))
+    comparison = compare(
+        predictions,
+        baseline=before.get("baseline", BASELINE),
+        product=before.get("product") or (PRODUCT if PRODUCT in arms else _last_arm(config, arms)),
+        product_dose=before.get("product_dose"),
+        resamples=before.get("resamples") or (config.get("experiment") or {}).get("resamples", 2000),
+        seed=before.get("seed", 0),
+    )
+    foreign = {key: value for key, value in before.items() if key not in Comparison.__dataclass_fields__}
+    write_json(run / "comparison.json", json.loads(comparison.to_json()) | foreign)
+    return comparison
+
+
+def _config(run: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"--run {run} holds no run: there is no config.yaml in it; name the folder of a run") from error
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{run / 'config.yaml'} cannot be read; restore it from the run's first start") from error
+    return config if isinstance(config, dict) else {}
+
+
+def _read_comparison(path: Path) -> dict[str, Any]:
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON; delete it, and it is made again") from error
+    return before if isinstance(before, dict) else {}
+
+
+def _last_arm(config: Mapping[str, Any], arms: list[str]) -> str:
+    named = [arm for arm in (config.get("experiment") or {}).get("arms", []) if arm in arms and arm != BASELINE]
+    return named[-1] if named else arms[-1]

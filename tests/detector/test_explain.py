@@ -1,0 +1,110 @@
+"""Maps point at what moves the score, add up as they say, and the checks on them can fail."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from counterfeit.detector import Detector
+from counterfeit.detector.explain import (
+    blurred,
+    covered_cells,
+    evidence_map,
+    gradient_map,
+    occlusion_effect,
+    pointing_hits,
+)
+from counterfeit.detector.heads import top_mean
+from counterfeit.detector.module import DISTANCE
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Smooth pictures, in whose first a patch of noise sits in the upper right."""
+    generator = torch.Generator().manual_seed(0)
+    pictures = blurred(torch.rand(4, 3, 64, 64, generator=generator))
+    pictures[0, :, 8:24, 40:56] = torch.rand(3, 16, 16, generator=generator)
+    return pictures
+
+
+@pytest.fixture(scope="module")
+def detector(images):
+    """Knows the smooth pictures as genuine and looks at distances alone: noise is evidence to it."""
+    torch.manual_seed(0)
+    made = Detector(size=64, bank=64).eval()
+    with torch.inference_mode():
+        pooled, patches = made.backbone(images[1:])
+        made.bank.fit(patches, torch.zeros(3, dtype=torch.long), torch.Generator().manual_seed(0))
+        made.image_heads.standardise_to(pooled)
+        made.patch_heads.standardise_to(patches.flatten(0, 2))
+        parts = made.parts(pooled, patches).double().numpy()
+    made.combination.use_equally(np.concatenate([parts, parts * 1.1]), [DISTANCE])
+    return made
+
+
+def upper_right(masks=1):
+    mask = torch.zeros(masks, 64, 64)
+    mask[:, 8:24, 40:56] = 255
+    return mask
+
+
+def test_both_maps_point_at_the_planted_evidence(detector, images):
+    for made in (evidence_map, gradient_map):
+        maps = made(detector, images[:1])
+        assert maps.shape == (1, 8, 8)
+        assert pointing_hits(maps, upper_right()).all()
+
+
+def test_the_highest_cells_of_an_evidence_map_make_the_score(detector, images):
+    # One view with all the weight: the mean of its highest 2 % is the logit, up to the calibration's offset.
+    logits = top_mean(evidence_map(detector, images).flatten(1))
+    torch.testing.assert_close(logits, detector(images) - detector.combination.offset, atol=1e-3, rtol=1e-3)
+
+
+def test_evidence_is_weighed_as_in_the_combination(detector, images):
+    distance = evidence_map(detector, images)
+    weight = detector.combination.weight.clone()
+    try:
+        detector.combination.weight.mul_(0.5)
+        torch.testing.assert_close(evidence_map(detector, images), distance / 2)
+        detector.combination.weight.zero_()
+        assert not evidence_map(detector, images).any()
+    finally:
+        detector.combination.weight.copy_(weight)
+
+
+def test_gradients_add_up_to_the_logit_over_that_of_the_blurred_image(detector, images):
+    maps = gradient_map(detector, images[:1], steps=32)
+    with torch.inference_mode():
+        gain = (detector(images[:1]) - detector(blurred(images[:1]))).item()
+    assert maps.sum().item() == pytest.approx(gain, rel=0.1)
+
+
+def test_maps_take_any_size_and_type_and_leave_no_gradient_behind(detector, images):
+    large = (F.interpolate(images[:1], (100, 80)) * 255).to(torch.uint8)
+    assert evidence_map(detector, large).shape == gradient_map(detector, large, steps=2).shape == (1, 8, 8)
+    assert not gradient_map(detector, images[:1], steps=2).requires_grad
+    assert all(parameter.grad is None for parameter in detector.parameters())
+
+
+def test_pointing_by_hand():
+    maps = torch.zeros(3, 8, 8)
+    maps[0, 1, 5] = maps[1, 6, 6] = maps[2, 0, 5] = 1.0
+    masks = upper_right(3)
+    masks[2, 7, 40] = 1  # a single pixel of the cell of the third peak
+    assert pointing_hits(maps, masks).tolist() == [True, False, True]
+    assert pointing_hits(maps, masks, overlap=0.5).tolist() == [True, False, False]
+    assert covered_cells(upper_right(), 8).float().mean() == 4 / 64
+
+
+def test_deleting_the_evidence_drops_the_score_and_a_map_that_points_elsewhere_does_not(detector, images):
+    fill = images[1:2]
+    right = torch.nn.functional.adaptive_avg_pool2d(upper_right()[:, None], 8)[:, 0]
+    wrong = right.roll((4, -4), (1, 2))
+    effects = [
+        occlusion_effect(detector, images[:1], maps, fill, torch.Generator().manual_seed(0), share=4 / 64).item()
+        for maps in (right, evidence_map(detector, images[:1]), wrong)
+    ]
+    assert effects[0] > 0.5
+    assert effects[1] > 0.5
+    assert effects[2] < 0

@@ -1,0 +1,181 @@
+"""The comparison keeps its word, by simulation: false alarms, power at the size it names, coverage of its intervals."""
+
+import doctest
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from counterfeit.evaluation import bootstrap, power
+from counterfeit.evaluation.bootstrap import group_weights, resampled_mean
+from counterfeit.evaluation.compare import compare_scores
+from counterfeit.evaluation.metrics import auroc, replicate_metrics
+from counterfeit.evaluation.power import groups_needed
+from counterfeit.evaluation.predictions import SeedScores
+
+REAL, SYNTHETIC = ("real", 0.0), ("synthetic", 0.3)
+SMOOTH = (
+    "auroc",
+    "average_precision",
+    "brier",
+)  # recall at a rate moves in steps: its intervals are wider than need be
+
+
+def experiment(trial, effect=0.0, seeds=5, groups=400, copies=2, share=0.25, training=0.2, noise=0.4):
+    """Simulate the scores of two arms, as `scores_by_arm` sorts them.
+
+    `copies` images make a group and nearly share their logit; each seed tests on a `share` of the groups. An arm
+    separates the classes by 2 logits, the second by `effect` more, both with a standard deviation of `training` between
+    seeds; `noise` is that of an arm's single logits.
+    """
+    rng = np.random.default_rng(trial)
+    group = np.repeat(np.arange(groups), copies)
+    label = (rng.random(groups) < 0.2).astype(float)[group]
+    shared = rng.normal(size=groups)[group] + 0.3 * rng.normal(size=len(group)) - 2
+    scores = {REAL: {}, SYNTHETIC: {}}
+    for seed in range(seeds):
+        tested = np.flatnonzero(np.isin(group, rng.choice(groups, int(share * groups), replace=False)))
+        for arm, more in ((REAL, 0.0), (SYNTHETIC, effect)):
+            separation = 2 + more + training * rng.normal()
+            logit = shared[tested] + separation * label[tested] + noise * rng.normal(size=len(tested))
+            path = np.char.mod("%05d", tested)
+            scores[arm][seed] = SeedScores(path, group[tested], label[tested], 1 / (1 + np.exp(-logit)), None)
+    return scores
+
+
+def comparisons(trials, resamples=200, first=0, **settings):
+    for trial in range(first, first + trials):
+        yield compare_scores(experiment(trial, **settings), resamples=resamples, seed=trial)
+
+
+def covered(found, metric, truth):
+    return np.mean([d.low <= truth <= d.high for d in (c.pair().differences[metric] for c in found)])
+
+
+@pytest.mark.slow
+def test_a_against_a_is_called_in_five_per_cent_of_500_at_most_and_the_intervals_hold_zero():
+    found = list(comparisons(500, resamples=300))
+    assert sum(comparison.verdict != "NO EVIDENCE" for comparison in found) <= 25
+    for metric in SMOOTH:
+        assert 0.93 <= covered(found, metric, 0.0) <= 0.97, metric
+    for metric in ("recall_at_1pct_fpr", "recall_at_5pct_fpr"):
+        assert covered(found, metric, 0.0) >= 0.93, metric
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({"training": 0.6, "noise": 0.2}, id="training varies more than images do"),
+        pytest.param({"training": 0.0}, id="training does not vary"),
+        pytest.param({"groups": 150, "share": 1.0}, id="same test images in all seeds"),
+        pytest.param({"seeds": 3}, id="three seeds"),
+        pytest.param({"seeds": 2}, id="two seeds"),
+        pytest.param({"seeds": 1, "training": 0.0, "copies": 4}, id="one seed, large groups"),
+    ],
+)
+def test_a_against_a_is_seldom_called_however_the_seeds_differ(settings):
+    trials = 120
+    found = list(comparisons(trials, **settings))
+    assert sum(comparison.verdict != "NO EVIDENCE" for comparison in found) <= binom.ppf(0.99, trials, 0.05)
+    for metric in SMOOTH:
+        assert covered(found, metric, 0.0) >= binom.ppf(0.01, trials, 0.95) / trials, metric
+
+
+@pytest.mark.slow
+def test_intervals_of_a_true_difference_cover_it():
+    settings = {"effect": 1.0, "groups": 300}
+    metrics = list(next(comparisons(1, resamples=10, **settings)).pair().differences)
+    estimates = [
+        [d.estimate for d in c.pair().differences.values()] for c in comparisons(1500, 2, first=10_000, **settings)
+    ]
+    found = list(comparisons(400, **settings))
+    for metric in SMOOTH:
+        truth = np.mean(estimates, axis=0)[metrics.index(metric)]
+        assert 0.93 <= covered(found, metric, truth) <= 0.97, metric
+
+
+@pytest.mark.slow
+def test_five_points_are_found_in_four_of_five_at_the_size_the_power_calculation_names():
+    metric, settings = "recall_at_5pct_fpr", {"training": 0.03, "noise": 0.15, "copies": 1, "share": 0.3}
+    # The effect in logits that is worth 5 percentage points of recall at 5 % FPR, by bisection on large test sets.
+    low, high = 0.0, 1.0
+    for _ in range(8):
+        effect = (low + high) / 2
+        gain = [
+            c.pair().differences[metric].estimate
+            for c in comparisons(4, 2, first=50_000, **(settings | {"effect": effect, "groups": 20_000}))
+        ]
+        low, high = (effect, high) if np.mean(gain) < 0.05 else (low, effect)
+    # A pilot of the same kind without effect; one pilot is a noisy guess, their median is not.
+    pilots = [c.pair().differences[metric].groups_needed or np.inf for c in comparisons(25, first=60_000, **settings)]
+    named = int(np.median(pilots))
+    found = [c.verdict for c in comparisons(150, first=70_000, **(settings | {"effect": high, "groups": named}))]
+    assert found.count("HURTS") == 0
+    assert found.count("HELPS") / 150 >= 0.8
+
+
+def test_an_interval_of_one_seed_is_the_percentile_interval_about_the_estimate():
+    replicates = np.random.default_rng(0).exponential(size=(5000, 1))
+    mean = resampled_mean(np.array([3.0]), replicates)
+    shift = 3.0 - replicates.mean()
+    assert (mean.low, mean.high) == pytest.approx(tuple(np.quantile(replicates, (0.025, 0.975)) + shift))
+    assert mean.training_error == 0
+    assert mean.standard_error == pytest.approx(replicates.std())
+
+
+def test_errors_of_images_and_of_training_are_told_apart():
+    rng = np.random.default_rng(0)
+    seeds = 200  # so many that both can be read off
+    images = rng.normal(0, 0.03, size=(4000, 1))  # every seed tests on the same images
+    actual = rng.normal(0, 0.05, size=seeds)
+    mean = resampled_mean(actual, actual + images)
+    assert mean.images_error == pytest.approx(0.03, rel=0.05)
+    assert mean.training_error == pytest.approx(np.sqrt(0.05**2 - 0.03**2) / seeds**0.5, rel=0.15)
+    assert mean.standard_error == pytest.approx(np.hypot(mean.images_error, mean.training_error))
+    # Different images in each seed: their noise is in the spread between seeds already, and must not count twice.
+    apart = resampled_mean(actual, actual + rng.normal(0, 0.05, size=(4000, seeds)))
+    assert apart.standard_error == pytest.approx(0.05 / seeds**0.5, rel=0.15)
+
+
+def test_few_seeds_widen_the_interval():
+    rng = np.random.default_rng(0)
+
+    def multiple(seeds):
+        replicates = rng.normal(0, 0.01, size=(4000, seeds))
+        mean = resampled_mean(np.resize([0.0, 0.1], seeds), replicates)
+        return (mean.high - mean.low) / mean.standard_error / 2
+
+    assert multiple(2) == pytest.approx(12.7, rel=0.1)  # Student's quantile at one degree of freedom
+    assert multiple(4) == pytest.approx(3.18, rel=0.1)
+    assert multiple(100) == pytest.approx(1.98, rel=0.05)
+
+
+def test_without_a_value_nothing_is_said():
+    nothing = resampled_mean(np.array([np.nan, np.nan]), np.full((10, 2), np.nan))
+    assert np.isnan(nothing.estimate)
+    assert nothing.p == 1
+    half = resampled_mean(np.array([0.5, np.nan]), np.full((10, 2), 0.5))
+    assert half.low == half.high == 0.5
+
+
+def test_images_of_one_group_widen_the_interval_of_a_metric():
+    test = experiment(3, groups=100, copies=6, share=1.0, seeds=1)[REAL][0]
+
+    def width(group):
+        weights = group_weights(group.max() + 1, 2000, seed=0)[:, group]
+        values = replicate_metrics(test.label, test.score, weights)[:, 0]
+        mean = resampled_mean(np.array([auroc(test.label, test.score)]), values[:, None])
+        return mean.high - mean.low
+
+    assert width(test.group) > 2 * width(np.arange(600))
+
+
+def test_a_larger_pilot_names_the_same_size():
+    assert groups_needed(0.02, 0.0, np.inf, 100) == pytest.approx(groups_needed(0.01, 0.0, np.inf, 400))
+    assert groups_needed(0.02, 0.02, np.inf, 100) == np.inf  # 2.8 times 2 pp is above 5 pp whatever the images
+
+
+def test_examples_in_the_docstrings():
+    assert doctest.testmod(power).failed == 0
+    assert doctest.testmod(bootstrap).failed == 0
