@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -109,6 +110,8 @@ def as_grid(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input, 143 SIGTERM."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    # Lightning's own call of torch (pytorch_lightning/utilities/_pytree.py).
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     try:
         given = None if args is None else list(args)
         print(jsonargparse.auto_cli(synthesize, args=given, as_positional=False, exit_on_error=False))
@@ -118,7 +121,10 @@ def main(args: Sequence[str] | None = None) -> int:
     except SIGTERMException:
         print("stopped by SIGTERM; the same command continues", file=sys.stderr)
         return TERMINATED
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning turns Ctrl+C during its fit into SystemExit.
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise
         print("interrupted; the same command continues", file=sys.stderr)
         return INTERRUPTED
     return DONE

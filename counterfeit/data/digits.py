@@ -12,14 +12,14 @@ from torchvision.datasets import MNIST  # type: ignore[import-untyped]
 from counterfeit.errors import UserError
 
 Digits = Literal["digits", "MNIST"]
-SIDE = 32  # pixels to which scikit-learn's 8 x 8 digits are enlarged
+DRAWN, MARGIN = 24, 4  # pixels to which scikit-learn's 8 x 8 digits are enlarged, and around them, as MNIST has
 
 
 def read_digits(name: Digits, cache: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Handwritten digits and which they are.
 
     Args:
-        name: ``digits`` (1797 of 8 x 8 pixels, part of scikit-learn, enlarged to 32) or ``MNIST`` (60 000 of 28 x 28
+        name: ``digits`` (1797 of 8 x 8 pixels, part of scikit-learn, enlarged and framed to 32) or ``MNIST`` (60 000 of 28 x 28
             pixels, which torchvision downloads).
         cache: where a download is kept.
 
@@ -34,8 +34,9 @@ def read_digits(name: Digits, cache: Path) -> tuple[NDArray[np.uint8], NDArray[n
     else:
         stored = load_digits()
         small = np.rint(stored.images * (255 / 16)).astype(np.uint8)
-        size = (SIDE, SIDE)
-        grey = np.stack([np.asarray(Image.fromarray(x).resize(size, Image.Resampling.BICUBIC)) for x in small])
+        size = (DRAWN, DRAWN)
+        large = np.stack([np.asarray(Image.fromarray(x).resize(size, Image.Resampling.BICUBIC)) for x in small])
+        grey = np.pad(large, [(0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)])
         label = stored.target.astype(np.int64)
     return np.repeat(grey[..., None], 3, axis=3), label
 

@@ -21,7 +21,7 @@ from counterfeit.gan.train import Recorder, train_refiner
 from counterfeit.gan.transplant import Sources
 
 KINDS: tuple[Kind, ...] = ("noise", "dcgan")
-SETTINGS = GanSettings(crop=32, noise_kimg=0.16, batch_size=4, noise_lr=1e-3, sample_every=80, checkpoint_every=40)
+SETTINGS = GanSettings(crop=32, noise_kimg=0.06, batch_size=2, noise_lr=1e-3, sample_every=40, checkpoint_every=20)
 
 
 def bright_and_dark(count: int = 24, size: int = 32) -> Sources:
@@ -100,10 +100,10 @@ def test_a_finished_training_has_its_files_and_makes_the_same_images_again(
 ) -> None:
     folder = trained[kind]
     done = json.loads((folder / "done.json").read_text())
-    assert done["healthy"] and done["images"] == 160 and done["classes"] == 2
-    assert sorted(p.name for p in (folder / "samples").iterdir()) == ["000080.png", "000160.png"]
+    assert done["healthy"] and done["images"] == 60 and done["classes"] == 2
+    assert sorted(p.name for p in (folder / "samples").iterdir()) == ["000040.png", "000060.png"]
     header, *rows = (folder / "metrics.csv").read_text().splitlines()
-    assert {"step", "images", "loss_generator", "distance", "spread"} <= set(header.split(",")) and len(rows) == 4
+    assert {"step", "images", "loss_generator", "distance", "spread"} <= set(header.split(",")) and len(rows) == 3
     generate, record = load_generate(folder, settings_of(kind))
     assert generate is not None and record["name"] == kind
     label = torch.tensor([0, 1, 1])
@@ -111,7 +111,7 @@ def test_a_finished_training_has_its_files_and_makes_the_same_images_again(
     assert torch.equal(first, again) and first.shape == (3, 3, 32, 32)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param("noise", marks=pytest.mark.slow), "dcgan"])
 def test_a_killed_training_continues_bit_by_bit(
     trained: dict[Kind, Path], kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
