@@ -19,8 +19,8 @@ def read_digits(name: Digits, cache: Path) -> tuple[NDArray[np.uint8], NDArray[n
     """Handwritten digits and which they are.
 
     Args:
-        name: ``digits`` (1797 of 8 x 8 pixels, part of scikit-learn, enlarged and framed to 32) or ``MNIST`` (60 000 of 28 x 28
-            pixels, which torchvision downloads).
+        name: ``digits`` (1797 of 8 x 8 pixels, part of scikit-learn, enlarged and framed to 32) or ``MNIST`` (60 000
+            of 28 x 28 pixels, which torchvision downloads).
         cache: where a download is kept.
 
     Returns:
