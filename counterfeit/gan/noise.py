@@ -41,7 +41,7 @@ class NoiseGan(pl.LightningModule):
         kimg: float = 10.0,
         batch_size: int = 16,
         lr: float = 2e-4,
-        penalty: float = 1.0,
+        penalty: float = 10.0,
         ema_half_life: float = 20_000.0,
         seed: int = 0,
     ) -> None:

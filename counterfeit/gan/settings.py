@@ -55,7 +55,7 @@ class GanSettings:
     checkpoint_every: int = 1000
     noise_kimg: float = 10.0
     noise_lr: float = 2e-4
-    penalty: float = 1.0
+    penalty: float = 10.0
 
     def __post_init__(self) -> None:
         if self.batch_size < 2 or self.batch_size % 2:
