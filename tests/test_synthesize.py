@@ -77,9 +77,8 @@ def test_mistakes_are_one_line(
     assert not (tmp_path / "out").exists() and len(list(places["FULL"].iterdir())) == 1
 
 
-@pytest.mark.slow
 def test_the_configuration_of_digits_is_understood(tmp_path: Path) -> None:
-    options = ["--gan.noise_kimg", "0.064", "--gan.kind", "noise", "--out", str(tmp_path / "digits")]
+    options = ["--gan.noise_kimg", "0.064", "--out", str(tmp_path / "digits")]
     assert main(["--config", str(PROJECT / "configs/digits.yaml"), *options]) == 0
     assert (tmp_path / "digits/samples.png").is_file()
 
