@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -113,6 +113,8 @@ class _Run:
 
     def __init__(self, plan: Plan, folder: RunFolder) -> None:
         self.plan, self.folder = plan, folder
+        kinds = plan.experiment.generators(plan.gan.kind)
+        self.generators = [replace(plan.gan, kind=kind) for kind in kinds]  # raises where gan.crop does not fit
         data = plan.data
         example = plan.make_detector()
         device = plan.make_trainer().strategy.root_device.type
@@ -164,21 +166,19 @@ class _Run:
         console.print(_counts(data, self.seeds[0].split))
 
     def _gan(self) -> None:
-        if not self.plan.experiment.refines():
-            return
         for seed in self.seeds:
-            folder, flips = self.folder.gan(seed.number), self.plan.data.flips
-            finished = (folder / "done.json").exists()
-            done = train_refiner(
-                folder, seed.sources, self.plan.gan, seed.number, flips=flips, trainer=self.plan.gan_trainer
-            )
-            if not done["healthy"]:
-                console.print(
-                    f"  seed {seed.number}: the refiner failed three times ({done['reason']}); "
-                    "its bank is made of plain transplants"
+            for settings in self.generators:
+                folder, flips = self.folder.gan(seed.number, settings.kind), self.plan.data.flips
+                finished = (folder / "done.json").exists()
+                done = train_refiner(
+                    folder, seed.sources, settings, seed.number, flips=flips, trainer=self.plan.gan_trainer
                 )
-            if not finished:
-                publish(folder, self.plan.make_trainer().loggers, seed.number)
+                if not done["healthy"]:
+                    instead = "made of plain transplants" if settings.kind == "refiner" else "empty"
+                    reason = f"the {settings.kind} failed three times ({done['reason']})"
+                    console.print(f"  seed {seed.number}: {reason}; its bank is {instead}")
+                if not finished:
+                    publish(folder, self.plan.make_trainer().loggers, seed.number)
 
     def _synthesis(self) -> None:
         for seed in self.seeds:
