@@ -130,7 +130,7 @@ def nearest(detector: Detector, images: Tensor, genuine: Tensor) -> Tensor:
     heads = detector.image_heads
     with torch.inference_mode():
         found = [
-            torch.cat([(detector.backbone(part)[0] - heads.mean) / heads.std for part in stack.split(BATCH)])
+            torch.cat([detector.backbone(part)[0] / heads.std for part in stack.split(BATCH)])
             for stack in (images, genuine)
         ]
     return genuine[torch.cdist(*found).argmin(1)]

@@ -17,35 +17,40 @@ class ImageHeads(nn.Module):
         folds: number of heads.
     """
 
-    mean: Tensor
     std: Tensor
+    centre: Tensor
 
     def __init__(self, features: int, rank: int, folds: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
+        self.register_buffer("centre", torch.zeros(folds, features))
         self.genuine = GenuineGaussian(features, rank, folds)
         self.weight = nn.Parameter(torch.zeros(features, folds))
         self.bias = nn.Parameter(torch.zeros(folds))
 
-    def fit_genuine(self, pooled: Tensor, fold: Tensor) -> None:
-        """Learn what genuine images are like.
+    def standardise_to(self, pooled: Tensor, label: Tensor, fold: Tensor) -> None:
+        """Take scale and covariance from genuine training images, and for each head the middle between the classes.
+
+        The middle is that of the other folds' images: were it that of all, the weights could stand in for the bias by
+        leaning on where a fold's own images are missing from it, and its cross-fitted scores would be turned around.
 
         Args:
-            pooled: ``(N, D)`` of genuine training images.
+            pooled: ``(N, D)`` of real training images.
+            label: ``(N,)``, genuine = 0, counterfeit = 1.
             fold: ``(N,)`` cross-fitting fold of each.
         """
-        self.mean.copy_(pooled.mean(0))
-        self.std.copy_(floored(pooled.std(0)))
-        self.genuine.fit(self.standardised(pooled), fold)
-
-    def standardised(self, pooled: Tensor) -> Tensor:
-        """Pooled features ``(N, D)`` with mean 0 and deviation 1 on genuine images."""
-        return (pooled - self.mean) / self.std
+        genuine = label == 0
+        self.std.copy_(floored(pooled[genuine].std(0)))
+        scaled = pooled / self.std
+        self.genuine.fit(scaled[genuine], fold[genuine])
+        for number in range(len(self.centre)):
+            classes = [scaled[(fold != number) & (label == value)] for value in (0, 1)]
+            self.centre[number] = torch.stack([part.mean(0) for part in classes if len(part)]).mean(0)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """Logits ``(N, folds)`` of pooled features ``(N, D)``."""
-        return self.standardised(pooled) @ self.genuine.whitened(self.weight) + self.bias
+        weight = self.genuine.whitened(self.weight)
+        return (pooled / self.std) @ weight - (self.centre * weight.T).sum(1) + self.bias
 
 
 class PatchHeads(nn.Module):
@@ -96,11 +101,12 @@ class PatchHeads(nn.Module):
 
 
 def floored(deviation: Tensor) -> Tensor:
-    """Deviations ``(D,)`` no smaller than a twentieth of their median.
+    """Deviations ``(D,)`` no smaller than a twentieth of the median of those that are not 0.
 
     A channel that is silent in training would otherwise speak millions of times too loud where it is not.
     """
-    return deviation.clamp_min(max(0.05 * deviation.median().item(), 1e-6))
+    heard = deviation[deviation > 0]
+    return deviation.clamp_min(0.05 * heard.median().item() if len(heard) else 1.0)
 
 
 def top_mean(values: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ class Detector(pl.LightningModule):
     """Three views of one frozen backbone pass, combined by a calibrated layer.
 
     The *image heads* see pooled features, the *genuine bank* measures patch distances. The *patch heads* learn from
-    whole photographs which patches tell them apart, the *mask heads* from synthetic counterfeits too, where it is known.
-    Every head exists once for each cross-fitting fold and never learns from that fold, so that the combination can be
-    learned from honest scores of the training images; on other images the heads are averaged.
+    whole photographs which patches tell them apart; the *mask heads* also from synthetic counterfeits, which know
+    where. Every head exists once for each cross-fitting fold and never learns from that fold, so that the combination
+    can be learned from honest scores of the training images; on other images the heads are averaged.
 
     Args:
         backbone: timm name of a convolutional network.

@@ -31,9 +31,8 @@ def train_detector(
     genuine = training.original & (training.label == 0)
     patches = torch.from_numpy(training.embeddings.patches[genuine])
     detector.bank.fit(patches, torch.from_numpy(training.folds[genuine, 0]), generator)
-    every = training.real & (training.label == 0)
-    pooled, fold = training.embeddings.pooled[every], training.folds[every, 0]
-    detector.image_heads.fit_genuine(torch.from_numpy(pooled), torch.from_numpy(fold))
+    seen = (training.embeddings.pooled, training.label, training.folds[:, 0])
+    detector.image_heads.standardise_to(*(torch.from_numpy(column[training.real]) for column in seen))
     for heads in (detector.patch_heads, detector.mask_heads):
         heads.standardise_to(patches[:512].float().flatten(0, 2))
     batches = HeadBatches(training, detector.folds, STEPS_PER_EPOCH, images=256, patches=1536, bags=8, seed=seed)

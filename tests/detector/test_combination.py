@@ -3,34 +3,8 @@ import pytest
 import torch
 from scipy.special import expit
 
-from counterfeit.detector.combination import Combination, auroc_error, view_weights
+from counterfeit.detector.combination import Combination
 from counterfeit.errors import UserError
-
-
-def views(counterfeits: int = 24, genuine: int = 300) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(0)
-    label = np.r_[np.ones(counterfeits, int), np.zeros(genuine, int)]
-    noise = generator.normal(size=(len(label), 3))
-    return noise + label[:, None] * np.array([2.0, 2.0, -1.0]), label
-
-
-def test_a_useless_view_gets_nothing_and_good_ones_share() -> None:
-    parts, label = views()
-    weight = view_weights(parts, label)
-    assert weight[2] < 0.01
-    assert weight[:2] == pytest.approx([0.5, 0.5], abs=0.01)
-
-
-def test_all_views_useless_still_gives_weights() -> None:
-    parts, label = views()
-    weight = view_weights(-np.abs(parts) * label[:, None], label)
-    assert weight.sum() == pytest.approx(1)
-    assert np.isfinite(weight).all()
-
-
-def test_auroc_error_is_that_of_the_worked_example() -> None:
-    # Hanley and McNeil 1982, section V: theta = 0.893, 51 abnormal and 58 normal images give 0.0325 by their formula.
-    assert auroc_error(np.array([0.893]), 51, 58)[0] == pytest.approx(0.032, abs=0.001)
 
 
 def test_calibrated_probabilities_agree_with_frequencies() -> None:

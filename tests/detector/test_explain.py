@@ -15,7 +15,7 @@ from counterfeit.detector.explain import (
     pointing_hits,
 )
 from counterfeit.detector.heads import top_mean
-from counterfeit.detector.module import DISTANCE
+from counterfeit.detector.views import DISTANCES
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +35,11 @@ def detector(images):
     with torch.inference_mode():
         pooled, patches = made.backbone(images[1:])
         made.bank.fit(patches, torch.zeros(3, dtype=torch.long), torch.Generator().manual_seed(0))
-        made.image_heads.standardise_to(pooled)
-        made.patch_heads.standardise_to(patches.flatten(0, 2))
+        made.image_heads.standardise_to(pooled, torch.zeros(3), torch.arange(3))
+        for heads in (made.patch_heads, made.mask_heads):
+            heads.standardise_to(patches.flatten(0, 2))
         parts = made.parts(pooled, patches).double().numpy()
-    made.combination.use_equally(np.concatenate([parts, parts * 1.1]), [DISTANCE])
+    made.combination.use_equally(np.concatenate([parts, parts * 1.1]), DISTANCES[:1])
     return made
 
 

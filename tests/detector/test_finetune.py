@@ -42,7 +42,7 @@ def detector(stages: int) -> Detector:
     made = Detector(size=64, folds=FOLDS, bank=16, unfreeze=stages)
     with torch.inference_mode():
         noise = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-        made.image_heads.standardise_to(made.backbone(noise)[0])
+        made.image_heads.standardise_to(made.backbone(noise)[0], torch.arange(8) // 4, torch.arange(8) % FOLDS)
     return made
 
 

@@ -12,7 +12,6 @@ from counterfeit.data.labels import draw_label
 from counterfeit.detector import Detector, Scorer, score_parts
 from counterfeit.detector.engine import Engine, Outputs, onnx_engine
 from counterfeit.detector.graph import ScoringGraph, detector_onnx, torch_engine
-from counterfeit.detector.module import VIEWS
 from counterfeit.detector.parity import TOLERANCE, awkward_images, parity
 from counterfeit.detector.scorer import Photograph, decode_photograph
 from tests.detector.test_stream import made_card
@@ -93,10 +92,13 @@ def fitted(photographs: Sequence[Photograph], label: Sequence[int]) -> Detector:
     seen = Embedder("tf_efficientnet_lite0", 128)(np.stack([decode_photograph(one, 128) for one in photographs]))
     patches = torch.from_numpy(seen.patches[labels == 0])
     detector.bank.fit(patches, torch.zeros(len(patches), dtype=torch.long), torch.Generator().manual_seed(0))
-    detector.image_heads.standardise_to(torch.from_numpy(seen.pooled))
-    detector.patch_heads.standardise_to(patches.float().flatten(0, 2))
+    detector.image_heads.standardise_to(
+        torch.from_numpy(seen.pooled), torch.from_numpy(labels), torch.zeros(len(labels))
+    )
+    for heads in (detector.patch_heads, detector.mask_heads):
+        heads.standardise_to(patches.float().flatten(0, 2))
     parts = score_parts(detector, seen)
-    detector.combination.fit(parts.double().numpy(), labels, VIEWS)
+    detector.combination.fit(parts.double().numpy(), labels, 1.0)
     detector.combination.calibrate(parts, labels)
     return detector
 
