@@ -271,6 +271,28 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(opened):
     assert "samesite=lax" in cookie  # "strict" would shut out who clicks the link in a web mail
 
 
+@pytest.mark.parametrize(
+    ("secure", "said", "expected"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (False, {"x-forwarded-proto": "https"}, True),
+        (False, {"x-forwarded-proto": "HTTPS, http"}, True),
+        (False, {"x-forwarded-proto": "http"}, False),
+        (True, {"x-forwarded-proto": "http"}, True),
+    ],
+)
+def test_behind_tls_no_cookie_is_sent_in_the_clear(opened, secure, said, expected):
+    desk = opened([0.8])
+    client = newcomer(desk, secure=secure, password="correct horse battery")
+    path = f"/enter?token={issue_token(desk.db, 'anna')}"
+    by_link = client.get(path, headers=said, follow_redirects=False).headers["set-cookie"]
+    fields = {"reviewer": "anna", "password": "correct horse battery"}
+    by_name = client.post("/login", data=fields, headers=said, follow_redirects=False).headers["set-cookie"]
+    for cookie in (by_link, by_name):
+        assert ("secure" in cookie.lower().split("; ")) == expected
+
+
 def test_leaving_ends_the_session(opened):
     anna = enter(opened([0.8]), "anna")
     assert anna.post("/leave").status_code == 200

@@ -100,9 +100,17 @@ def test_links_begin_with_an_address_that_others_can_reach(monkeypatch, place, l
 
 
 def test_a_proxy_on_this_machine_is_answered_under_its_name():
-    names = Place("127.0.0.1", 0, address="https://Review.example:8443").names()
-    assert names == ["127.0.0.1", "[::1]", "localhost", "review.example"]
+    place = Place("127.0.0.1", 0, address="https://Review.example:8443")
+    assert place.names() == ["127.0.0.1", "[::1]", "localhost", "review.example"]
     assert Place("0.0.0.0", 0, local=False).names() is None
+
+
+@pytest.mark.parametrize(
+    ("address", "secure"), [("https://a.example", True), ("HTTPS://a.example", True), ("http://a.example", False)]
+)
+def test_the_cookie_is_for_tls_where_the_address_is(address, secure):
+    assert Place("127.0.0.1", 0, address=address).secure() == secure
+    assert not Place("127.0.0.1", 0).secure()
 
 
 @pytest.mark.parametrize(
