@@ -253,3 +253,20 @@ def test_a_link_works_once_and_raw_requests_are_refused_and_logged(tmp_path):
     finally:
         server.stop(signal.SIGINT)
     assert server.process.returncode == 0
+
+
+@pytest.mark.slow
+def test_a_page_behind_tls_links_to_its_address_and_keeps_its_cookie_for_tls(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = "https://review.example"
+    options = ["--reviewers", "[anna]", "--address", address, "--port", str(port)]
+    server = Server(write_scores(tmp_path, [0.4]), *options)
+    try:
+        assert server.links["anna"].startswith(f"{address}/enter?token=")
+        link = server.links["anna"].replace(address, f"http://127.0.0.1:{port}")
+        answer = httpx.get(link, headers={"host": "review.example"})  # as the proxy asks
+        assert answer.status_code == 303
+        assert "secure" in answer.headers["set-cookie"].lower().split("; ")
+    finally:
+        server.stop(signal.SIGINT)
