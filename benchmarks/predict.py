@@ -224,12 +224,16 @@ def timed(work: Pass, pixels: NDArray[np.uint8]) -> Callable[[int], float]:
 
 
 def decoding(decoder: Decoder, paths: list[str], cache: Path) -> float:
-    """Images/s of reading, hashing and decoding in processes, from the first batch to the last."""
-    batches = [Batch(0, False, [*paths[start : start + BATCH]]) for start in range(0, len(paths), BATCH)]
-    results = decoded(decoder, batches * 4, ArrayCache(cache, "none", (), np.float64), available_processors())
-    done = len(next(results)[1])
+    """Images/s of reading, hashing and decoding in processes; in the first half of the batches they may still begin."""
+    batches = 4 * [Batch(0, False, [*paths[start : start + BATCH]]) for start in range(0, len(paths), BATCH)]
+    results = decoded(decoder, batches * 2, ArrayCache(cache, "none", (), np.float64), available_processors())
+    for _ in itertools.islice(results, len(batches)):
+        pass
     start = time.perf_counter()
-    return sum(len(found) for _, found in results) / (time.perf_counter() - start) if done else 0.0
+    count = sum(len(found) for _, found in itertools.islice(results, len(batches)))
+    speed = count / (time.perf_counter() - start)
+    results.close()  # type: ignore[attr-defined]  # a generator: its processes end here
+    return speed
 
 
 def writing(paths: list[str], folder: Path) -> float:
