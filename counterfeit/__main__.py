@@ -7,6 +7,7 @@ from collections.abc import Sequence
 # A verb is a module of that name, here, with a function main(args) that returns an exit code.
 VERBS = {
     "fit": "train detectors with and without synthetic counterfeits, and compare them",
+    "synthesize": "make more images with the generator of a run, or train a first GAN on handwritten digits",
     "predict": "score photographs with the detector of a run",
     "export": "write the detector as ONNX and safetensors, with a model card",
     "review": "open the moderators' page on scored photographs",

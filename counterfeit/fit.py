@@ -63,7 +63,7 @@ class FitCLI(LightningCLI):
         """What the parsed configuration asks for; detectors and trainers are made afresh for every arm."""
         made, config = self.parser.instantiate(self.config), self.config
         gan_trainer = made.gan_trainer
-        if made.experiment.refines():
+        if made.experiment.generators(made.gan.kind):
             gan_trainer = gan_trainer.following(config.trainer)
             with _refusals("--gan_trainer"):
                 pl.Trainer(**gan_trainer.options(), logger=False, enable_checkpointing=False)

@@ -12,6 +12,8 @@ from PIL import Image
 from counterfeit.fit import command_line, main
 
 PROJECT = Path(__file__).parents[1]
+# That of digits is read by the verb synthesize: tests/test_synthesize.py.
+CONFIGURATIONS = sorted(path for path in (PROJECT / "configs").glob("*.yaml") if path.stem != "digits")
 SMALL = ["--data.drawn_genuine=30", "--data.drawn_counterfeit=15", "--data.counterfeits=4", "--data.views=1"]
 MISTAKES = {
     "--experiment.arms=[real]": "nothing to compare",
@@ -97,7 +99,7 @@ def test_a_process_prints_its_error_alone(module: list[str]) -> None:
     assert done.stderr == "error: unrecognized arguments: --data.rooot x\n"
 
 
-@pytest.mark.parametrize("path", sorted((PROJECT / "configs").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
 def test_a_configuration_is_parsed_to_what_it_says(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--config", str(path), "--print_config"])

@@ -53,16 +53,18 @@ def near_duplicate_groups(pixels: NDArray[np.uint8], features: Floats, given: Se
         raise ValueError(f"{len(pixels)} images do not fit {len(features)} features and {len(given)} names")
     if len(pixels) < 2:
         return [name or f"near{i:05d}" for i, name in enumerate(given)]
-    grey = _grey(pixels)
+    grey = to_grey(pixels)
     base, posed = _views(grey)
     threshold = _threshold(grey, base, posed)
     pairs = _candidates(base, posed, features)
     return joined_groups(
-        given, pairs, lambda pair: _agreement(grey[pair.moving], grey[pair.fixed], pair.pose), threshold
+        given, pairs, lambda pair: agreement(grey[pair.moving], grey[pair.fixed], pair.pose), threshold
     )
 
 
-def _pose(mirror: bool, degrees: float, zoom: float, right: float = 0.0, down: float = 0.0) -> NDArray[np.float64]:
+def pose_matrix(
+    mirror: bool, degrees: float, zoom: float, right: float = 0.0, down: float = 0.0
+) -> NDArray[np.float64]:
     """Return the ``(3, 3)`` matrix that mirrors, turns and zooms about the centre, then shifts (shares of the side)."""
     move = np.vstack([cv2.getRotationMatrix2D((CENTRE, CENTRE), degrees, zoom), [0.0, 0.0, 1.0]])
     move[:2, 2] += np.array([right, down]) * SIDE
@@ -87,7 +89,8 @@ def _disc() -> Floats:
 DISC = _disc()
 
 
-def _grey(pixels: NDArray[np.uint8]) -> Floats:
+def to_grey(pixels: NDArray[np.uint8]) -> Floats:
+    """Images ``(N, S, S, 3)`` RGB as they are registered: ``(N, 64, 64)`` grey."""
     grey = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in pixels)
     return np.stack([cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for image in grey]).astype(
         np.float32
@@ -110,10 +113,8 @@ def _local_mean(image: Floats, weight: Floats, scale: float) -> Floats:
     return np.asarray(cv2.GaussianBlur(image * weight, (0, 0), scale) / total, np.float32)
 
 
-# --- candidates -------------------------------------------------------------------------------------------------------
-
-
-def _view(image: Floats, pose: NDArray[np.float64] | None) -> Floats:
+def view(image: Floats, pose: NDArray[np.float64] | None) -> Floats:
+    """Coarse detail of a grey image in a pose, ``(256,)``: what candidates are found with."""
     if pose is not None:
         image = _warp(image, pose[:2], edge=cv2.BORDER_REPLICATE)
     detail = _band(image, 2.5, 12.0, DISC) * DISC
@@ -122,26 +123,27 @@ def _view(image: Floats, pose: NDArray[np.float64] | None) -> Floats:
 
 def _views(grey: Floats) -> tuple[Floats, Floats]:
     """Whitened views of unit length: ``(N, D)`` as they are and ``(P, N, D)`` in each of the poses."""
-    base = np.stack([_view(image, None) for image in grey])
+    base = np.stack([view(image, None) for image in grey])
     mean = base.mean(axis=0)
     power, axes = np.linalg.eigh(np.cov(base - mean, rowvar=False))
     kept = slice(-min(VIEW_DIMENSIONS, len(grey)), None)
     spread = np.sqrt(np.maximum(power[kept], 0))
     # What the images of a set have in common (lighting, the outline of a product) must not decide who is near whom.
     whitening = axes[:, kept] / (spread + 0.05 * spread[-1] + 1e-6)
-    matrices = [_pose(*pose) for pose in POSES]
-    posed = (_unit((np.stack([_view(image, matrix) for image in grey]) - mean) @ whitening) for matrix in matrices)
-    return _unit((base - mean) @ whitening), np.stack(list(posed))
+    matrices = [pose_matrix(*pose) for pose in POSES]
+    posed = (unit_length((np.stack([view(image, matrix) for image in grey]) - mean) @ whitening) for matrix in matrices)
+    return unit_length((base - mean) @ whitening), np.stack(list(posed))
 
 
-def _unit(rows: NDArray[np.floating]) -> Floats:
+def unit_length(rows: NDArray[np.floating]) -> Floats:
+    """Rows ``(N, D)`` scaled to length 1."""
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9), np.float32)
 
 
 def _candidates(base: Floats, posed: Floats, features: Floats) -> list[Pair]:
     """Each image with its nearest in any pose and its nearest by features, most similar views first."""
     count = len(base)
-    centred = _unit(features - features.mean(axis=0))
+    centred = unit_length(features - features.mean(axis=0))
     found: dict[tuple[int, int], tuple[float, Pair]] = {}
     for start in range(0, count, BLOCK):
         rows = slice(start, min(start + BLOCK, count))
@@ -179,10 +181,7 @@ def _nearest(likeness: Floats, start: int, count: int) -> NDArray[np.intp]:
     return np.argpartition(-likeness, count - 1, axis=1)[:, :count]
 
 
-# --- registration -----------------------------------------------------------------------------------------------------
-
-
-def _agreement(moving: Floats, fixed: Floats, pose: int) -> float:
+def agreement(moving: Floats, fixed: Floats, pose: int) -> float:
     """Correlation of fine detail in [-1, 1] after alignment; 0 where no credible alignment exists."""
     start, matrix = _start(moving, fixed, pose)
     if start < SMALLEST_START:
@@ -198,7 +197,7 @@ def _start(moving: Floats, fixed: Floats, pose: int) -> tuple[float, NDArray[np.
     mirror, degrees, *_ = POSES[pose]
     best, matrix = -1.0, np.eye(3)
     for zoom in ZOOMS:
-        move = _pose(mirror, degrees, zoom)
+        move = pose_matrix(mirror, degrees, zoom)
         warped = _warp(detail, move[:2], edge=cv2.BORDER_REPLICATE)
         _, score, _, (right, down) = cv2.minMaxLoc(cv2.matchTemplate(warped, middle, cv2.TM_CCOEFF_NORMED))
         if score > best:
@@ -266,9 +265,6 @@ def _even(detail: Floats, weight: Floats) -> Floats:
     return np.asarray(even / np.sqrt(max((even**2 * weight).sum(), 1e-9)), np.float32)
 
 
-# --- decision ---------------------------------------------------------------------------------------------------------
-
-
 def _threshold(grey: Floats, base: Floats, posed: Floats) -> float:
     """0.6 of the way from what unrelated images of this set reach (codes far more than shoes) to identity."""
     generator = np.random.default_rng(0)
@@ -276,6 +272,6 @@ def _threshold(grey: Floats, base: Floats, posed: Floats) -> float:
     for _ in range(BACKGROUND_PAIRS):
         moving, fixed = generator.choice(len(grey), 2, replace=False)
         pose = int(np.argmax(posed[:, moving] @ base[fixed]))
-        scores.append(_agreement(grey[moving], grey[fixed], pose))
+        scores.append(agreement(grey[moving], grey[fixed], pose))
     background = float(np.quantile(scores, 0.9))
     return float(np.clip(background + 0.6 * (1 - background), LOWEST_THRESHOLD, HIGHEST_THRESHOLD))

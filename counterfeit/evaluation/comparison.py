@@ -199,7 +199,9 @@ def points(difference: Difference) -> str:
     """Format a difference in percentage points with its interval: `+7.1 pp [+2.0, +12.3]`."""
     if math.isnan(difference.estimate):
         return "not defined"
-    return f"{100 * difference.estimate:+.1f} pp [{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
+    # Adding 0 turns a rounded -0.0 into 0.0.
+    estimate, low, high = (round(100 * v, 1) + 0.0 for v in (difference.estimate, difference.low, difference.high))
+    return f"{estimate:+.1f} pp [{low:+.1f}, {high:+.1f}]"
 
 
 def image_count(tests: tuple[SeedCounts, ...]) -> str:

@@ -15,7 +15,8 @@ from counterfeit.experiment.seed import Seed
 from counterfeit.synthesis import Bank
 from counterfeit.synthesis.mixing import counterfeit_share, cut_mix, draw_mixup_shares, draw_pairs, smote
 
-BANKS = ("transplant", "synthetic", "synthetic-random", "procedural")
+BANKS = ("transplant", "synthetic", "synthetic-random", "procedural", "noise", "dcgan")
+EVERYWHERE = 255  # a mask that covers the whole image does not say where it looks counterfeit
 
 
 def training_set(seed: Seed, arm: str, count: int, dose: float, bank: Callable[[str], Bank]) -> TrainingSet:
@@ -38,25 +39,23 @@ def training_set(seed: Seed, arm: str, count: int, dose: float, bank: Callable[[
     return drawn[arm](seed, count, dose)
 
 
-def with_bank(seed: Seed, bank: Bank, dose: float, masks_known: bool = True) -> TrainingSet:
+def with_bank(seed: Seed, bank: Bank, dose: float) -> TrainingSet:
     """The real photographs and a bank at a dose; they alone if nothing passed the bank's gates.
 
     Args:
         seed: the training side of the seed.
         bank: made from its training photographs.
         dose: weight of each label's synthetic images as a multiple of that label's real ones.
-        masks_known: whether the masks say where a counterfeit looks counterfeit.
     """
     if not len(bank):
         return seed.real
     position = {path: i for i, path in enumerate(seed.data.photos.path[seed.train].tolist())}
     parents = np.asarray([[position[p] for p in paths.tolist()] for paths in (bank.host, bank.donor)], np.int64).T
     embeddings = seed.embedder(bank.pixels)
-    masks = None
-    if masks_known:
-        grid = embeddings.patches.shape[1]
-        shares = torch.from_numpy(bank.masks).float()[:, None] / 255
-        masks = F.interpolate(shares, size=(grid, grid), mode="area")[:, 0].numpy()
+    grid = embeddings.patches.shape[1]
+    shares = torch.from_numpy(bank.masks).float()[:, None] / 255
+    masks = F.interpolate(shares, size=(grid, grid), mode="area")[:, 0].numpy()
+    masks[(bank.masks == EVERYWHERE).all((1, 2))] = np.nan
     return _with(seed, embeddings, bank.label, seed.fold[parents], dose, masks=masks)
 
 

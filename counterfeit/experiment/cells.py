@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from pytorch_lightning.loggers import CSVLogger
 from safetensors.torch import load_file, save_file
 
 from counterfeit.backbone import Embedder, Embeddings
@@ -19,12 +20,16 @@ from counterfeit.experiment.arms import BANKS, training_set
 from counterfeit.experiment.calibration import calibrate, probabilities, validation_parts
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
+from counterfeit.experiment.settings import FROM_NOISE
 from counterfeit.experiment.tuning import tune, tuned_embedder, tuning_set
-from counterfeit.gan.finished import load_generator
-from counterfeit.gan.settings import GanSettings
+from counterfeit.gan.finished import load_generate, load_generator
+from counterfeit.gan.settings import GanSettings, Kind
 from counterfeit.synthesis import Bank, Candidates, SynthesisSettings, read_bank, synthesise, transplants, write_bank
-from counterfeit.synthesis.bank import DigitalSource
+from counterfeit.synthesis.bank import DigitalSource, empty_bank
+from counterfeit.synthesis.from_noise import draw_from_noise
 from counterfeit.synthesis.procedural import procedural
+
+NEXT_DRAW = 1_000_003  # added to the seed for images beside those of the run
 
 
 class Cells:
@@ -84,7 +89,8 @@ class Cells:
             detector.load_state_dict(load_file(path), strict=False)
             return detector.eval()
         training = self._training_set(seed, arm, dose)
-        train_detector(detector, self.make_trainer(), training, seed.number, one_class=arm == "one-class")
+        trainer = logged(self.make_trainer(), path.parent, {"seed": seed.number, "arm": arm, "dose": dose})
+        train_detector(detector, trainer, training, seed.number, one_class=arm == "one-class")
         calibrate(detector, *validation_parts(seed, detector, seed.embedder), self.operating_point)
         save_tensors(_heads(detector), path)
         return detector.eval()
@@ -115,11 +121,17 @@ class Cells:
             write_bank(folder, *made, digital_source(arm, made[1]))
         return read_bank(folder)
 
+    def more(self, seed: Seed, count: int, draw: int) -> tuple[Bank, dict[str, Any]]:
+        """A further bank like the product's, of ``count`` images of each label; ``draw``, from 1, tells banks apart."""
+        return self._synthetic(seed, replace(self.synthesis, count=count), seed.number + NEXT_DRAW * draw)
+
     def _make_bank(self, seed: Seed, arm: str) -> tuple[Bank, dict[str, Any]]:
         if arm == "synthetic":
-            return self._synthetic(seed, self.synthesis)
+            return self._synthetic(seed, self.synthesis, seed.number)
         if arm == "synthetic-random":
-            return self._synthetic(seed, replace(self.synthesis, hard=0.0))
+            return self._synthetic(seed, replace(self.synthesis, hard=0.0), seed.number)
+        if arm in FROM_NOISE:
+            return self._from_noise(seed, replace(self.gan, kind=FROM_NOISE[arm]), self.synthesis, seed.number)
         return self._transplants(seed) if arm == "transplant" else self._procedural(seed)
 
     def _procedural(self, seed: Seed) -> tuple[Bank, dict[str, Any]]:
@@ -133,12 +145,28 @@ class Cells:
         )
         return bank, {"drawn": len(bank), "kept": len(bank), "seed": seed.number}
 
-    def _synthetic(self, seed: Seed, settings: SynthesisSettings) -> tuple[Bank, dict[str, Any]]:
+    def _from_noise(
+        self, seed: Seed, gan: GanSettings, settings: SynthesisSettings, number: int
+    ) -> tuple[Bank, dict[str, Any]]:
+        generate, done = load_generate(self.folder.gan(seed.number, gan.kind), gan)
+        if generate is None:
+            return empty_bank(), {"drawn": 0, "kept": 0, "seed": number, "generator": done}
+        real = self.candidates(seed)
+        draw = draw_from_noise(real, generate)
+        bank, provenance = synthesise(real, lambda images, masks, _: images, settings, number, draw=draw)
+        if len(np.unique(bank.label)) < 2:  # one label alone would make "generated" the label
+            bank = empty_bank()
+        return bank, provenance | {"generator": done}
+
+    def _synthetic(self, seed: Seed, settings: SynthesisSettings, number: int) -> tuple[Bank, dict[str, Any]]:
+        if self.gan.kind != "refiner":
+            return self._from_noise(seed, self.gan, settings, number)
         refine, generator = load_generator(self.folder.gan(seed.number), self.gan)
-        bank, provenance = synthesise(self._candidates(seed), refine, settings, seed.number, seed.data.flips)
+        bank, provenance = synthesise(self.candidates(seed), refine, settings, number, seed.data.flips)
         return bank, provenance | {"generator": generator}
 
-    def _candidates(self, seed: Seed) -> Candidates:
+    def candidates(self, seed: Seed) -> Candidates:
+        """The real training images as the gates see them, scored by the ``real`` detector across folds."""
         detector = self.detector(seed, "real", 0.0)
         embeddings, photos = seed.embeddings(), seed.data.photos
 
@@ -165,12 +193,21 @@ class Cells:
         )
 
 
+def logged(trainer: pl.Trainer, folder: Path, cell: dict[str, Any]) -> pl.Trainer:
+    """Tell the trainer's loggers which cell this is; without one, it logs to ``folder/log/metrics.csv``."""
+    if not trainer.loggers:
+        trainer.logger = CSVLogger(folder, name="log", version="")
+    for logger in trainer.loggers:
+        logger.log_hyperparams(cell)
+    return trainer
+
+
 def digital_source(arm: str, provenance: dict[str, Any]) -> DigitalSource:
-    """The mark of a bank's images: by whom they were made, which is no refiner where that one failed."""
+    """The mark of a bank's images: by whom they were made, which is no generator where that one failed."""
     if arm == "procedural":
         return "composite"
-    refined = provenance.get("generator", {}).get("name") == "refiner"
-    return "trainedAlgorithmicMedia" if refined else "compositeCapture"
+    trained = provenance.get("generator", {}).get("name") in get_args(Kind)
+    return "trainedAlgorithmicMedia" if trained else "compositeCapture"
 
 
 def _logits(detector: Detector, embeddings: Embeddings, fold: NDArray[np.int64] | None = None) -> NDArray[np.float64]:

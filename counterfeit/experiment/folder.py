@@ -36,9 +36,9 @@ class RunFolder:
         self.comparison = path / "comparison.json"
         self.report = path / "report.html"
 
-    def gan(self, seed: int) -> Path:
-        """Folder of a seed's refiner."""
-        return self.path / "gan" / str(seed)
+    def gan(self, seed: int, kind: str = "refiner") -> Path:
+        """Folder of a seed's generator: ``gan/<seed>`` of the refiner, ``gan-<kind>/<seed>`` of the others."""
+        return self.path / ("gan" if kind == "refiner" else f"gan-{kind}") / str(seed)
 
     def bank(self, arm: str, seed: int) -> Path:
         """Folder of a seed's bank; that of the product is ``synthetic/<seed>``."""

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -25,12 +25,15 @@ from counterfeit.evaluation.comparison import Comparison
 from counterfeit.evaluation.operating_point import parse_rule
 from counterfeit.evaluation.predictions import read_cell
 from counterfeit.experiment.arms import BANKS
+from counterfeit.experiment.audit import write_audits
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.folder import RunFolder
+from counterfeit.experiment.gallery import write_gallery
 from counterfeit.experiment.oracle import check_oracle
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import BASELINE, CONTROLS, WITHOUT_DOSE, ExperimentSettings
 from counterfeit.experiment.ship import ship
+from counterfeit.gan.loggers import publish
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.gan.train import train_refiner
 from counterfeit.report.html import write_report
@@ -110,6 +113,8 @@ class _Run:
 
     def __init__(self, plan: Plan, folder: RunFolder) -> None:
         self.plan, self.folder = plan, folder
+        kinds = plan.experiment.generators(plan.gan.kind)
+        self.generators = [replace(plan.gan, kind=kind) for kind in kinds]  # raises where gan.crop does not fit
         data = plan.data
         example = plan.make_detector()
         device = plan.make_trainer().strategy.root_device.type
@@ -161,18 +166,19 @@ class _Run:
         console.print(_counts(data, self.seeds[0].split))
 
     def _gan(self) -> None:
-        if not self.plan.experiment.refines():
-            return
         for seed in self.seeds:
-            folder, flips = self.folder.gan(seed.number), self.plan.data.flips
-            done = train_refiner(
-                folder, seed.sources, self.plan.gan, seed.number, flips=flips, trainer=self.plan.gan_trainer
-            )
-            if not done["healthy"]:
-                console.print(
-                    f"  seed {seed.number}: the refiner failed three times ({done['reason']}); "
-                    "its bank is made of plain transplants"
+            for settings in self.generators:
+                folder, flips = self.folder.gan(seed.number, settings.kind), self.plan.data.flips
+                finished = (folder / "done.json").exists()
+                done = train_refiner(
+                    folder, seed.sources, settings, seed.number, flips=flips, trainer=self.plan.gan_trainer
                 )
+                if not done["healthy"]:
+                    instead = "made of plain transplants" if settings.kind == "refiner" else "empty"
+                    reason = f"the {settings.kind} failed three times ({done['reason']})"
+                    console.print(f"  seed {seed.number}: {reason}; its bank is {instead}")
+                if not finished:
+                    publish(folder, self.plan.make_trainer().loggers, seed.number)
 
     def _synthesis(self) -> None:
         for seed in self.seeds:
@@ -185,6 +191,9 @@ class _Run:
             for arm, dose in self.plan.experiment.cells():
                 self.cells.predictions(seed, arm, dose)
                 console.print(f"  seed {seed.number}  {arm} {dose or ''}", style="dim")
+        write_audits(self.folder, self.seeds)
+        experiment = self.plan.experiment
+        write_gallery(self.cells, self.seeds[0], experiment.cells(), experiment.product())
 
     def _compare(self) -> None:
         tables = []

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from counterfeit.errors import UserError
+from counterfeit.gan.settings import Kind
 
 Arm = Literal[
     "one-class",
@@ -13,6 +14,8 @@ Arm = Literal[
     "mixup",
     "cutmix",
     "procedural",
+    "noise",
+    "dcgan",
     "transplant",
     "synthetic-random",
     "synthetic",
@@ -20,7 +23,8 @@ Arm = Literal[
 ]
 WITHOUT_DOSE = ("one-class", "real", "oracle")
 BASELINE, PRODUCT = "real", "synthetic"
-REFINED = ("synthetic", "synthetic-random")  # arms for which a refiner is trained
+GENERATED = ("synthetic", "synthetic-random")  # arms made with the generator that gan.kind names
+FROM_NOISE: dict[str, Kind] = {"noise": "noise", "dcgan": "dcgan"}  # arms named by their generator
 CONTROLS = ("one-class", "placebo", "oracle")  # compared, but never the detector to put to use
 
 
@@ -63,9 +67,11 @@ class ExperimentSettings:
                 cells.append((arm, 0.0))
         return cells
 
-    def refines(self) -> bool:
-        """Whether an arm needs a refiner."""
-        return any(arm in REFINED for arm, _ in self.cells())
+    def generators(self, kind: Kind) -> list[Kind]:
+        """The generators that the arms need; ``kind`` is that of the product."""
+        arms = [arm for arm, _ in self.cells()]
+        needed = [kind for arm in arms if arm in GENERATED]
+        return list(dict.fromkeys(needed + [FROM_NOISE[arm] for arm in arms if arm in FROM_NOISE]))
 
     def product(self) -> Arm:
         """The arm that the verdict is about: ``synthetic``; without it the last of the others, controls at the end."""

@@ -173,6 +173,6 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 
 def draw_rows(labels: NDArray[np.int64], wanted: Tensor, generator: torch.Generator) -> Tensor:
     """For each wanted label ``(N,)`` a random row of that label among ``labels``: ``(N,)``."""
-    rows = [torch.from_numpy(np.flatnonzero(labels == c)) for c in (0, 1)]
+    rows = {c: torch.from_numpy(np.flatnonzero(labels == c)) for c in set(wanted.tolist())}
     share = torch.rand(len(wanted), generator=generator)
     return torch.stack([rows[c][int(s * len(rows[c]))] for c, s in zip(wanted.tolist(), share.tolist(), strict=True)])

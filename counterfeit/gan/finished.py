@@ -14,10 +14,11 @@ from counterfeit.data.files import file_sha256, write_json
 from counterfeit.errors import UserError
 from counterfeit.gan.networks import LATENT
 from counterfeit.gan.refiner import Refiner
-from counterfeit.gan.settings import GanSettings
+from counterfeit.gan.settings import GanSettings, Generative
 
 NEXT_ATTEMPT = 1_000_003  # added to the seed when a failed training starts anew
 Refine = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+Generate = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def load_generator(folder: Path, settings: GanSettings) -> tuple[Refine, dict[str, Any]]:
@@ -44,33 +45,64 @@ def load_generator(folder: Path, settings: GanSettings) -> tuple[Refine, dict[st
     return refine, done | {"name": "refiner"}
 
 
+def load_generate(folder: Path, settings: GanSettings) -> tuple[Generate | None, dict[str, Any]]:
+    """How whole images are made from classes, and the record of it for the bank's provenance.
+
+    Args:
+        folder: of the finished training of ``noise`` or ``dcgan``.
+        settings: those it was trained with.
+
+    Returns:
+        Classes ``(N,)`` and a generator to images ``(N, 3, s, s)`` in [0, 1], ``None`` if it failed its health checks
+        on every attempt; and what ``done.json`` says, with ``name``.
+    """
+    done = read_done(folder, settings)
+    if not done["healthy"]:
+        return None, done | {"name": "none"}
+    gan = load_gan(folder, settings)
+    assert not isinstance(gan, Refiner)
+
+    def generate(label: Tensor, generator: torch.Generator) -> Tensor:
+        return gan.sample(label, torch.randn(len(label), gan.latent, generator=generator))
+
+    return generate, done | {"name": settings.kind}
+
+
 def load_refiner(folder: Path, settings: GanSettings) -> Refiner:
     """The finished refiner of ``folder``, ready for :meth:`Refiner.sample`.
 
     Raises:
         UserError: it was trained with other settings, its file is damaged, or it failed its health checks.
     """
+    refiner = load_gan(folder, settings)
+    assert isinstance(refiner, Refiner)
+    return refiner
+
+
+def load_gan(folder: Path, settings: GanSettings) -> Generative:
+    """The finished generator of ``folder``, of any kind, ready to sample; errors as of :func:`load_refiner`."""
     done = read_done(folder, settings)
     if not done["healthy"]:
-        raise UserError(f"the refiner in {folder} failed its health checks ({done['reason']}): remove it to train anew")
+        kind, reason = settings.kind, done["reason"]
+        raise UserError(f"the {kind} in {folder} failed its health checks ({reason}): remove it to train anew")
     if file_sha256(folder / "gan.safetensors") != done["sha256"]:
         raise UserError(f"{folder / 'gan.safetensors'} is damaged (its checksum differs): remove {folder}")
-    refiner = settings.refiner(done["seed"] + NEXT_ATTEMPT * done["attempt"])
+    gan = settings.generative(done["seed"] + NEXT_ATTEMPT * done["attempt"], done["classes"])
     weights = load_file(folder / "gan.safetensors")
-    refiner.average.load_state_dict(weights)
-    refiner.generator.load_state_dict(weights)
-    refiner.step.fill_(done["images"] // settings.batch_size)
-    return refiner.eval()
+    gan.average.load_state_dict(weights)
+    gan.generator.load_state_dict(weights)
+    gan.step.fill_(done["images"] // settings.batch_size)
+    return gan.eval()
 
 
 def read_done(folder: Path, settings: GanSettings) -> dict[str, Any]:
-    """How a finished training ended: ``seed, attempt, healthy, reason, images, sha256, settings``.
+    """How a finished training ended: ``seed, attempt, healthy, reason, images, classes, sha256, settings``.
 
     Raises:
         UserError: it was trained with other settings, or is not there.
     """
     if not (folder / "done.json").exists():
-        raise UserError(f"{folder} holds no finished refiner: run the stage gan first")
+        raise UserError(f"{folder} holds no finished generator: run the stage gan first")
     done: dict[str, Any] = json.loads((folder / "done.json").read_text())
     if done["settings"] != dataclasses.asdict(settings):
         raise UserError(f"{folder} holds a GAN trained with other settings: choose another --out or remove it")
@@ -87,16 +119,17 @@ def load_checkpoint(path: Path, settings: GanSettings, seed: int) -> dict[str, A
     return state
 
 
-def finish(folder: Path, refiner: Refiner, settings: GanSettings, seed: int, attempt: int, reason: str | None) -> None:
+def finish(folder: Path, gan: Generative, settings: GanSettings, seed: int, attempt: int, reason: str | None) -> None:
     """Write the averaged generator, then ``done.json``, then drop the checkpoint."""
-    weights = {k: v.detach().cpu().contiguous() for k, v in refiner.average.state_dict().items()}
+    weights = {k: v.detach().cpu().contiguous() for k, v in gan.average.state_dict().items()}
     save_file(weights, folder / "gan.safetensors")
     done = {
         "seed": seed,
         "attempt": attempt,
         "healthy": reason is None,
         "reason": reason,
-        "images": refiner.images_seen,
+        "images": gan.images_seen,
+        "classes": getattr(gan, "classes", 2),
         "sha256": file_sha256(folder / "gan.safetensors"),
         "settings": dataclasses.asdict(settings),
     }

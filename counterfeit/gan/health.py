@@ -102,8 +102,8 @@ def first_reason(checks: Sequence[Check], history: Sequence[Metrics]) -> str | N
 
 
 def write_history(path: Path, history: Sequence[Metrics]) -> None:
-    """Write rows with the columns ``COLUMNS`` as CSV, every digit kept."""
+    """Write rows as CSV, every digit kept; the first row names the columns, which are ``COLUMNS`` for a refiner."""
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, list(history[0]) if history else COLUMNS)
         writer.writeheader()
         writer.writerows(history)

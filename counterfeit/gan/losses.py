@@ -1,5 +1,6 @@
-"""Losses of the refiner and its discriminator: pure functions of tensors."""
+"""Losses of the generators and their discriminators: pure functions of tensors."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -63,3 +64,40 @@ def diversity_loss(first: Tensor, second: Tensor, z_first: Tensor, z_second: Ten
     latent = (z_first - z_second).abs().mean().clamp_min(1e-6)
     ratio = masked_difference(first, second, mask) / latent
     return F.relu(1 - ratio / DIVERSITY_TARGET)
+
+
+def relativistic_loss(winner: Tensor, loser: Tensor) -> Tensor:
+    """Relativistic pairing loss (Jolicoeur-Martineau 2019, Huang et al. 2024, R3GAN): pairs, not classes, are judged.
+
+    The discriminator pays it with real images as ``winner``, the generator with its own. Only differences count: a
+    score has no zero, so never compare one with a threshold.
+
+    Args:
+        winner: ``(N,)`` scores of the images that should score more.
+        loser: ``(N,)`` scores of those that they are paired with.
+    """
+    return F.softplus(loser - winner).mean()
+
+
+def gradient_penalty(scores: Tensor, images: Tensor) -> Tensor:
+    """Half the mean squared gradient of the scores: R1 on real images, R2 on generated ones (Mescheder et al. 2018).
+
+    Args:
+        scores: ``(N,)`` of a discriminator, each depending on its own image.
+        images: ``(N, C, H, W)`` that the scores were computed from, requiring a gradient.
+
+    Returns:
+        A scalar through which gradients reach the discriminator's weights.
+    """
+    (gradient,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    return 0.5 * gradient.square().sum((1, 2, 3)).mean()
+
+
+def cross_entropy_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Binary cross-entropy of a discriminator's logits, any shape (Goodfellow et al. 2014, Radford et al. 2016)."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def cross_entropy_generator(fake: Tensor) -> Tensor:
+    """Binary cross-entropy of generated images taken for real, the loss that does not saturate; logits of any shape."""
+    return F.softplus(-fake).mean()

@@ -1,25 +1,29 @@
-"""How the refiner is trained, and where."""
+"""How a generator is trained, whichever of the three it is."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from counterfeit.errors import UserError
+from counterfeit.gan.dcgan import Dcgan
+from counterfeit.gan.noise import NoiseGan
 from counterfeit.gan.refiner import Refiner
 
 # Of Lightning; with 16-mixed gradients would be clipped before they are scaled back.
 Precision = Literal["32-true", "bf16-mixed"]
+Generative = Refiner | NoiseGan | Dcgan
+Kind = Literal["refiner", "noise", "dcgan"]
 
 
 @dataclass(frozen=True)
 class GanSettings:
-    """How the refiner is trained; see :class:`Refiner` for the meaning of the weights.
+    """How a generator is trained; see :class:`Refiner` for the meaning of the weights.
 
     Attributes:
+        kind: what the arm ``synthetic`` is made with: a refiner of transplants, or whole images from noise.
         kimg: budget in thousands of composites seen.
-        batch_size: composites a step, even.
-        crop: side of the training crops in pixels, a multiple of 8.
+        batch_size: images a step, even.
+        crop: side of the training crops in pixels, a multiple of 8; of ``noise`` and ``dcgan`` the side of all images.
         lr: learning rate.
         core: how strongly the core of a transplant may be changed, in [0, 1].
         identity_inside: weight of the change inside the mask.
@@ -30,8 +34,12 @@ class GanSettings:
         pool: composites of each label to learn from.
         sample_every: images between two grids of samples.
         checkpoint_every: images between two checkpoints.
+        noise_kimg: budget of ``noise`` and ``dcgan``, which start from nothing, in thousands of images.
+        noise_lr: their learning rate.
+        penalty: weight of R1 and of R2 in ``noise``.
     """
 
+    kind: Kind = "refiner"
     kimg: float = 2.0
     batch_size: int = 16
     crop: int = 64
@@ -45,19 +53,33 @@ class GanSettings:
     pool: int = 256
     sample_every: int = 500
     checkpoint_every: int = 1000
+    noise_kimg: float = 10.0
+    noise_lr: float = 2e-4
+    penalty: float = 10.0
 
     def __post_init__(self) -> None:
         if self.batch_size < 2 or self.batch_size % 2:
             raise UserError(f"gan.batch_size must be even, half of each label, not {self.batch_size}")
         if self.crop < 32 or self.crop % 8:
             raise UserError(f"gan.crop must be a multiple of 8 pixels and at least 32, not {self.crop}")
-        if self.kimg <= 0 or not 0 <= self.core <= 1:
-            raise UserError("gan.kimg must be above 0 and gan.core between 0 and 1")
+        if min(self.kimg, self.noise_kimg) <= 0 or not 0 <= self.core <= 1:
+            raise UserError("gan.kimg and gan.noise_kimg must be above 0, and gan.core between 0 and 1")
+        if self.kind != "refiner" and self.crop & (self.crop - 1):
+            raise UserError(f"gan.crop must be a power of 2 for gan.kind {self.kind}, as 64, not {self.crop}")
 
     def refiner(self, seed: int) -> Refiner:
         """An untrained refiner."""
-        own = {f.name for f in dataclasses.fields(self)} - {"crop", "pool", "sample_every", "checkpoint_every"}
-        return Refiner(size=self.crop, seed=seed, **{name: getattr(self, name) for name in own})
+        own = ("kimg", "batch_size", "lr", "core", "identity_inside", "identity_outside", "diversity", "backbone")
+        options = {name: getattr(self, name) for name in (*own, "ema_half_life")}
+        return Refiner(size=self.crop, seed=seed, **options)
+
+    def generative(self, seed: int, classes: int = 2) -> Generative:
+        """An untrained generator of this kind, with its discriminator."""
+        if self.kind == "refiner":
+            return self.refiner(seed)
+        shared: dict[str, Any] = {"size": self.crop, "classes": classes, "kimg": self.noise_kimg, "seed": seed}
+        shared |= {"lr": self.noise_lr, "batch_size": self.batch_size, "ema_half_life": self.ema_half_life}
+        return NoiseGan(**shared, penalty=self.penalty) if self.kind == "noise" else Dcgan(**shared)
 
 
 @dataclass(frozen=True)

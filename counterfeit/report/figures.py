@@ -1,52 +1,17 @@
-"""Figures of the report, each drawn twice, for light and for dark pages, as data URIs.
+"""Figures of the comparison and of the GAN's training."""
 
-Drawn on matplotlib's `Figure` itself, without pyplot and its global state; the same input gives the same bytes.
-"""
-
-import base64
-import io
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 from counterfeit.evaluation.comparison import METRIC_NAMES, Comparison, Difference, PairResult, points
 from counterfeit.evaluation.metrics import Metric
+from counterfeit.report.drawing import WIDTH, Drawing, Palette, both, style
 
-# A page as wide as a phone shows this width without shrinking the text.
-_WIDTH = 4.3
 # Shared by the seeds of one quantity: keeps the page small however long the training was.
 _MAX_CURVE_POINTS = 750
-_MAX_GRID_BYTES = 1_500_000
-_MAX_GRID_SIDE = 1400
-
-
-class Palette(NamedTuple):
-    """Colours told apart by the colour-blind; green and red also differ in lightness."""
-
-    ink: str
-    muted: str
-    grid: str
-    better: str
-    worse: str
-    second: str
-
-
-LIGHT = Palette("#1d232b", "#5b6672", "#d9dee4", "#0b6e5d", "#b3261e", "#8a5a00")
-DARK = Palette("#e8ecf1", "#9aa6b2", "#39424d", "#4fd1b5", "#ff8a7a", "#f0b95a")
-
-
-class Drawing(NamedTuple):
-    """One figure as two data URIs, the words that stand in for it, and how many runs it shows."""
-
-    light: str
-    dark: str
-    alt: str
-    caption: str = ""
 
 
 class Curve(NamedTuple):
@@ -86,7 +51,7 @@ def forest(comparison: Comparison, metric: Metric) -> Drawing:
     reach = 200 * float(np.nanmax([[abs(d.low), abs(d.high), 0.01] for d in product]))
     alt = f"{METRIC_NAMES[metric]}, differences with 95 % intervals: "
     alt += "; ".join(f"{label} {points(difference)}" for label, difference in rows)
-    return _both(lambda palette: _forest(rows, palette, reach), alt)
+    return both(lambda palette: _forest(rows, palette, reach), alt)
 
 
 def curves(series: Sequence[Curve], x_label: str) -> Drawing:
@@ -96,24 +61,11 @@ def curves(series: Sequence[Curve], x_label: str) -> Drawing:
     basis = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
     ends = (f"{c.name} (seed {c.seed}) from {c.y[0]:.3g} to {c.y[-1]:.3g}" for c in series)
     alt = f"{', '.join(names)} over {x_label}, {basis}: {'; '.join(ends)}"
-    return _both(lambda palette: _curves(series, names, x_label, palette), alt, basis)
-
-
-def image_uri(path: Path) -> str:
-    """Return an image file as a data URI, made smaller where the page would grow too large."""
-    content = path.read_bytes()
-    if len(content) <= _MAX_GRID_BYTES:
-        return _uri(content, "image/png")
-    with Image.open(path) as image:
-        small = image.convert("RGB")
-    small.thumbnail((_MAX_GRID_SIDE, _MAX_GRID_SIDE))
-    buffer = io.BytesIO()
-    small.save(buffer, format="JPEG", quality=88)
-    return _uri(buffer.getvalue(), "image/jpeg")
+    return both(lambda palette: _curves(series, names, x_label, palette), alt, basis)
 
 
 def _forest(rows: Sequence[tuple[str, Difference]], palette: Palette, reach: float) -> Figure:
-    figure = Figure(figsize=(_WIDTH, 0.6 + 0.5 * len(rows)))
+    figure = Figure(figsize=(WIDTH, 0.6 + 0.5 * len(rows)))
     axes = figure.add_axes((0.02, 0.5 / figure.get_figheight(), 0.96, 1 - 0.55 / figure.get_figheight()))
     bounds = np.clip([100 * bound for _, d in rows for bound in (d.low, d.high)] + [-1.0, 1.0], -reach, reach)
     margin = 0.06 * float(np.ptp(bounds))
@@ -135,8 +87,8 @@ def _forest(rows: Sequence[tuple[str, Difference]], palette: Palette, reach: flo
     axes.set_xlim(left, right)
     axes.set_ylim(0.4 - len(rows), 0.75)
     axes.set_yticks([])
-    axes.set_xlabel("worse  \N{LEFTWARDS ARROW}  percentage points  \N{RIGHTWARDS ARROW}  better", color=palette.muted)
-    _style(axes, palette)
+    axes.set_xlabel("worse  \N{LEFTWARDS ARROW}  percentage points  \N{RIGHTWARDS ARROW}  better")
+    style(axes, palette)
     axes.spines["left"].set_visible(False)
     return figure
 
@@ -149,7 +101,7 @@ def _color(difference: Difference, palette: Palette) -> str:
 
 
 def _curves(series: Sequence[Curve], names: Sequence[str], x_label: str, palette: Palette) -> Figure:
-    figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.5), layout="constrained")
     axes = figure.add_subplot()
     looks = ((palette.better, "-"), (palette.second, "--"), (palette.muted, ":"))
     for curve in series:
@@ -159,32 +111,7 @@ def _curves(series: Sequence[Curve], names: Sequence[str], x_label: str, palette
     for name, (color, dashes) in zip(names, looks, strict=False):
         axes.plot([], [], dashes, color=color, label=name.replace("_", " "))
     axes.legend(frameon=False, fontsize=8.5, labelcolor=palette.ink, loc="best")
-    axes.set_xlabel(x_label, color=palette.muted)
+    axes.set_xlabel(x_label)
     axes.grid(axis="y", color=palette.grid, linewidth=0.6)
-    _style(axes, palette)
+    style(axes, palette)
     return figure
-
-
-def _style(axes: Any, palette: Palette) -> None:
-    axes.set_facecolor("none")
-    axes.tick_params(colors=palette.muted, labelsize=8.5, length=3)
-    axes.xaxis.label.set_size(8.5)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(palette.grid)
-
-
-def _both(draw: Callable[[Palette], Figure], alt: str, caption: str = "") -> Drawing:
-    return Drawing(_svg(draw, LIGHT), _svg(draw, DARK), alt, caption)
-
-
-def _svg(draw: Callable[[Palette], Figure], palette: Palette) -> str:
-    buffer = io.BytesIO()
-    # The salt replaces random ids, and no date is written: the same numbers give the same file.
-    with matplotlib.rc_context({"svg.hashsalt": "counterfeit", "font.family": "DejaVu Sans"}):
-        draw(palette).savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _uri(buffer.getvalue(), "image/svg+xml")
-
-
-def _uri(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -46,13 +46,20 @@ def predictions(run: Path) -> pa.Table | None:
     return pa.concat_tables(parts, promote_options="permissive") if parts else None
 
 
-def newest_samples(run: Path) -> tuple[Path, str] | None:
-    """Return file and seed of the newest sample grid of the first seed that has one."""
-    for folder in _seed_folders(run / "gan"):
+def newest_samples(run: Path) -> list[tuple[Path, str]]:
+    """Return file and seed of the newest sample grid of each seed that has one."""
+    newest = []
+    for folder in _seed_folders(_generators(run)):
         grids = sorted((folder / "samples").glob("*.png"), key=lambda path: (_numbers(path.stem), path.name))
-        if grids:
-            return grids[-1], folder.name
-    return None
+        newest += [(grids[-1], folder.name)] if grids else []
+    return newest
+
+
+def gan_runs(run: Path) -> list[dict[str, Any]]:
+    """Return what `done.json` says of the health of each seed's GAN."""
+    kept = ("seed", "attempt", "healthy", "reason", "images")
+    done = [read_json(folder / "done.json") for folder in _seed_folders(_generators(run))]
+    return [{key: entry.get(key) for key in kept} for entry in done if entry]
 
 
 def synthetic_draws(run: Path) -> list[DrawRow]:
@@ -71,7 +78,9 @@ def synthetic_draws(run: Path) -> list[DrawRow]:
 
 def gan_curves(run: Path) -> list[Curve]:
     """Return what `metrics.csv` recorded of the GAN's training, for all seeds."""
-    return [curve for folder in _seed_folders(run / "gan") for curve in _recorded(folder / "metrics.csv", folder.name)]
+    return [
+        curve for folder in _seed_folders(_generators(run)) for curve in _recorded(folder / "metrics.csv", folder.name)
+    ]
 
 
 def quarantined(run: Path) -> dict[str, int] | None:
@@ -89,6 +98,11 @@ def quarantined(run: Path) -> dict[str, int] | None:
 def _numbers(name: str) -> tuple[int, ...]:
     """Read the numbers in a file name, so that `step_900` comes before `step_1000`."""
     return tuple(int(number) for number in re.findall(r"\d+", name))
+
+
+def _generators(run: Path) -> Path:
+    """Folder of the refiners, else of what a run without them has trained."""
+    return next((run / name for name in ("gan", "gan-noise", "gan-dcgan") if (run / name).is_dir()), run / "gan")
 
 
 def _seed_folders(parent: Path) -> list[Path]:

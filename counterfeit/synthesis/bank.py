@@ -93,6 +93,13 @@ def read_bank(folder: Path) -> Bank:
     )
 
 
+def empty_bank() -> Bank:
+    """A bank without images: of a generator none of whose images passed the gates."""
+    none = np.empty(0, np.str_)
+    pixels, masks = np.empty((0, 0, 0, 3), np.uint8), np.empty((0, 0, 0), np.uint8)
+    return Bank(pixels, masks, np.empty(0, np.int64), none, none, {})
+
+
 def _read_images(paths: list[Path], empty: tuple[int, ...]) -> NDArray[np.uint8]:
     """All images in one array; one of shape ``empty`` if there are none, as nothing may have passed the gates."""
     return np.stack([np.asarray(Image.open(path)) for path in paths]) if paths else np.zeros(empty, np.uint8)

@@ -18,6 +18,7 @@ from counterfeit.synthesis.choose import choose_hard
 from counterfeit.synthesis.gate import REASONS, FloatArray, Gates, fit_gates, squared_distances
 
 Refine = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+Draw = Callable[[int, int, np.random.Generator], Composites]
 NAMES = ("genuine", "counterfeit")
 
 
@@ -74,7 +75,12 @@ class Candidates:
 
 
 def synthesise(
-    real: Candidates, refine: Refine, settings: SynthesisSettings, seed: int, flips: bool = False
+    real: Candidates,
+    refine: Refine,
+    settings: SynthesisSettings,
+    seed: int,
+    flips: bool = False,
+    draw: Draw | None = None,
 ) -> tuple[Bank, dict[str, Any]]:
     """Make a bank of both labels.
 
@@ -84,6 +90,7 @@ def synthesise(
         settings: numbers and thresholds.
         seed: source of all randomness.
         flips: whether donors may be mirrored.
+        draw: a label, a number and a generator to what is refined; composites of the training images unless given.
 
     Returns:
         The bank, and its counts: ``drawn``, ``kept`` and ``rejected`` by reason, for each label.
@@ -93,7 +100,9 @@ def synthesise(
     for label in (1, 0):
         generator = np.random.default_rng([seed, label])
         drawn = settings.count * (settings.overdraw if label else min(2, settings.overdraw))
-        composites = draw_composites(real.sources, label, drawn, generator, flips)
+        composites = (
+            draw(label, drawn, generator) if draw else draw_composites(real.sources, label, drawn, generator, flips)
+        )
         part, counts[NAMES[label]] = _gated(real, composites, refine, gates, settings, generator)
         parts.append(part)
     provenance = {key: {name: counts[name][key] for name in counts} for key in ("drawn", "kept", "rejected")}

@@ -1,5 +1,6 @@
 """What every arm promises, whatever it adds: shapes, weights, folds, and no photograph outside of training."""
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import get_args
 import numpy as np
 import pytest
 import pytorch_lightning as pl
+import torch
 from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
 
 from counterfeit.backbone import Embedder, Embeddings
 from counterfeit.data.datamodule import ProductData
@@ -20,6 +24,7 @@ from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.oracle import check_oracle, more_counterfeits
 from counterfeit.experiment.seed import Seed
+from counterfeit.experiment.settings import FROM_NOISE
 from counterfeit.gan.settings import GanSettings
 from counterfeit.synthesis import Bank, SynthesisSettings, transplants
 from counterfeit.synthesis.procedural import procedural
@@ -63,11 +68,12 @@ def seed(data: WatchedData) -> Seed:
 
 
 def bank_of(seed: Seed, arm: str) -> Bank:
-    """A bank as the arm has one: of anomalies by rule, or of composites, which refined ones are in all but pixels."""
+    """A bank as the arm has one: of anomalies by rule, of whole images, or of composites, as refined ones are."""
     path = seed.data.photos.path[seed.train]
     if arm == "procedural":
         return procedural(seed.data.pixels(seed.train), seed.label, path, COUNT, seed.number)
-    return transplants(seed.sources, path, SynthesisSettings(count=COUNT), seed.number)
+    bank = transplants(seed.sources, path, SynthesisSettings(count=COUNT), seed.number)
+    return replace(bank, masks=np.full_like(bank.masks, 255)) if arm in FROM_NOISE else bank
 
 
 def make(seed: Seed, arm: str, dose: float = DOSE) -> TrainingSet:
@@ -148,7 +154,7 @@ def test_a_mix_appears_once_for_each_label_with_its_share(seed: Seed, arm: str) 
 def test_only_arms_with_known_masks_teach_the_patch_head(seed: Seed) -> None:
     for arm in ADDING:
         known = ~np.isnan(make(seed, arm).masks).any((1, 2))
-        assert known.any() == (arm in BANKS), arm
+        assert known.any() == (arm in BANKS and arm not in FROM_NOISE), arm
 
 
 def test_the_oracle_doubles_the_real_counterfeits_and_nothing_else(seed: Seed) -> None:
@@ -178,21 +184,66 @@ def test_the_oracle_keeps_groups_in_one_fold(seed: Seed, data: WatchedData, monk
     assert len(set(made.folds[len(seed.real) :, 0].tolist())) > 1
 
 
+def cells_of(folder: Path) -> Cells:
+    """Cells with detectors that train for one epoch."""
+    trainer = partial(pl.Trainer, max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    settings = SynthesisSettings(count=COUNT, overdraw=2)
+    detector = partial(Detector, size=64, folds=3, bank=32)
+    return Cells(RunFolder(folder), detector, trainer, "fpr<=0.05", settings, GanSettings())
+
+
 def test_the_banks_of_the_product_never_look_at_test(
     data: WatchedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Validation is looked at: the operating point, around which hardness is centred, was chosen there."""
     monkeypatch.setattr(cells, "load_generator", lambda *_: (lambda images, *_: images, {"name": "transplant"}))
-    trainer = partial(pl.Trainer, max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    settings = SynthesisSettings(count=COUNT, overdraw=2)
-    made = Cells(
-        RunFolder(tmp_path), partial(Detector, size=64, folds=3, bank=32), trainer, "fpr<=0.05", settings, GanSettings()
-    )
-    fresh = seed_of(data)
+    fresh, made = seed_of(data), cells_of(tmp_path)
     data.asked = set()
     for arm in ("synthetic", "synthetic-random"):
         assert len(made.bank(fresh, arm))
     assert {fresh.split[row] for row in data.asked} == {"train", "validation"}
+
+
+@pytest.mark.parametrize("arm", FROM_NOISE)
+def test_whole_images_are_gated_and_name_the_photograph_of_their_label_that_they_are_nearest_to(
+    arm: Arm, data: WatchedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The generator is one that knows its photographs well: it changes each a little more than a copy."""
+    fresh, made = seed_of(data), cells_of(tmp_path)
+    reals = torch.from_numpy(data.pixels(fresh.train)).permute(0, 3, 1, 2) / 255
+
+    def generate(label: Tensor, generator: torch.Generator) -> Tensor:
+        rows = [np.flatnonzero(fresh.label == c)[int(torch.randint(6, (), generator=generator))] for c in label]
+        noise = torch.randn(len(rows), *reals.shape[1:], generator=generator)
+        return (reals[rows] + 0.03 * noise).clamp(0, 1)
+
+    monkeypatch.setattr(cells, "load_generate", lambda *_: (generate, {"name": arm}))
+    bank, data.asked = made.bank(fresh, arm), set()
+    label_of = dict(zip(data.photos.path[fresh.train].tolist(), fresh.label.tolist(), strict=True))
+    assert set(bank.label.tolist()) == {0, 1} and bank.pixels.shape[1:] == (64, 64, 3)
+    assert [label_of[path] for path in bank.donor.tolist()] == bank.label.tolist()
+    assert bank.host.tolist() == bank.donor.tolist() and (bank.masks == 255).all()
+    image = Image.open(next((tmp_path / arm / "3").glob("counterfeit_*[0-9].png")))
+    assert "trainedAlgorithmicMedia" in image.info["XML:com.adobe.xmp"]
+
+
+@pytest.mark.parametrize("failed", ["a generator that failed", "a generator of one label"])
+def test_a_bank_without_both_labels_is_empty_and_teaches_nothing(
+    failed: str, data: WatchedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh, made = seed_of(data), cells_of(tmp_path)
+    genuine = torch.from_numpy(data.pixels(fresh.train[fresh.label == 0])).permute(0, 3, 1, 2) / 255
+
+    def generate(label: Tensor, generator: torch.Generator) -> Tensor:
+        noise = 0.03 * torch.randn(len(label), *genuine.shape[1:], generator=generator)
+        return (genuine[: len(label)] + noise).clamp(0, 1) if not label[0] else torch.zeros_like(noise)
+
+    loaded = (None, {"name": "none", "reason": "collapsed"}) if "failed" in failed else (generate, {"name": "dcgan"})
+    monkeypatch.setattr(cells, "load_generate", lambda *_: loaded)
+    assert len(made.bank(fresh, "dcgan")) == 0
+    kept = json.loads((tmp_path / "dcgan/3/provenance.json").read_text())["kept"]
+    assert kept == 0 if "failed" in failed else kept["genuine"] > kept["counterfeit"] == 0
+    assert training_set(fresh, "dcgan", COUNT, DOSE, lambda arm: made.bank(fresh, arm)) is fresh.real
 
 
 def test_the_oracle_shrinks_with_a_note_and_refuses_where_nothing_is_left(tmp_path: Path, seed: Seed) -> None:

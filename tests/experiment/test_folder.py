@@ -5,6 +5,7 @@ import pytest
 from counterfeit.errors import UserError
 from counterfeit.experiment.folder import RunFolder, next_run
 from counterfeit.experiment.settings import Arm, ExperimentSettings
+from counterfeit.gan.settings import Kind
 
 
 def test_an_unfinished_run_of_the_same_configuration_is_continued(tmp_path: Path) -> None:
@@ -53,3 +54,19 @@ def test_cells_hold_every_arm_once_and_doses_where_they_apply() -> None:
 )
 def test_the_verdict_is_about_a_treatment_whatever_the_order(arms: list[Arm], product: str) -> None:
     assert ExperimentSettings(arms=arms).product() == product
+
+
+@pytest.mark.parametrize(
+    ("arms", "kind", "trained"),
+    [
+        (["real", "transplant", "smote"], "refiner", []),
+        (["real", "synthetic", "synthetic-random"], "refiner", ["refiner"]),
+        (["real", "synthetic", "dcgan"], "noise", ["noise", "dcgan"]),
+        (["real", "noise", "synthetic"], "noise", ["noise"]),
+        (["real", "noise"], "refiner", ["noise"]),
+    ],
+)
+def test_generators_are_trained_once_and_only_those_that_arms_need(
+    arms: list[Arm], kind: Kind, trained: list[Kind]
+) -> None:
+    assert ExperimentSettings(arms=arms).generators(kind) == trained

@@ -1,0 +1,83 @@
+"""Read a run back: its photographs, splits and detectors, for making more with what it trained."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow.parquet as pq
+import yaml  # type: ignore[import-untyped]
+
+from counterfeit.backbone import Embedder
+from counterfeit.data.datamodule import ProductData
+from counterfeit.detector import Detector
+from counterfeit.errors import UserError
+from counterfeit.experiment.cells import Cells
+from counterfeit.experiment.folder import RunFolder
+from counterfeit.experiment.seed import Seed
+from counterfeit.gan.settings import GanSettings
+from counterfeit.synthesis import SynthesisSettings
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """One seed of a run as its stages left it.
+
+    Attributes:
+        seed: the training side of the seed.
+        cells: reads what the run made; trains nothing.
+        synthesis: settings of the banks.
+    """
+
+    seed: Seed
+    cells: Cells
+    synthesis: SynthesisSettings
+
+
+def reopen(path: Path, number: int | None = None) -> Reopened:
+    """Open a seed of a run.
+
+    Args:
+        path: the run folder.
+        number: which seed; the first of the run if ``None``.
+
+    Raises:
+        UserError: it is no run, its photographs have changed, or it has no such seed.
+    """
+    folder = RunFolder(path)
+    if not folder.config.is_file() or not folder.splits.is_file():
+        raise UserError(f"--run {path} is not the folder of a run: it lacks config.yaml or splits.parquet")
+    config: dict[str, Any] = yaml.safe_load(folder.config.read_text())
+    chosen = config["seeds"][0] if number is None else number
+    if chosen not in config["seeds"]:
+        raise UserError(f"--run {path} has the seeds {config['seeds']}, not {chosen}")
+    data = ProductData(**config["data"])
+
+    def make_detector() -> Detector:
+        return Detector(**config["model"], size=data.size)
+
+    data.prepare_data()
+    data.setup()
+    example = make_detector()
+    embedder = Embedder(str(example.hparams["backbone"]), data.size, data.cache)
+    data.group(embedder)
+    seed = Seed(chosen, data, embedder, example.folds, len(example.bank.entries))
+    _check_same(folder, seed)
+    gan, synthesis = GanSettings(**config["gan"]), SynthesisSettings(**config["synthesis"])
+    rule = config["experiment"]["operating_point"]
+    return Reopened(seed, Cells(folder, make_detector, _train_nothing, rule, synthesis, gan), synthesis)
+
+
+def _check_same(folder: RunFolder, seed: Seed) -> None:
+    """Refuse photographs other than those of the run: its generator and detectors belong to their split."""
+    photos = seed.data.photos
+    manifest, splits = pq.read_table(folder.manifest), pq.read_table(folder.splits)
+    files = dict(zip(manifest["path"].to_pylist(), manifest["sha256"].to_pylist(), strict=True))
+    split = {row["path"]: row["split"] for row in splits.to_pylist() if row["seed"] == seed.number}
+    path = photos.path.tolist()
+    now = (dict(zip(path, values.tolist(), strict=True)) for values in (photos.sha256, seed.split))
+    if [files, split] != list(now):
+        raise UserError(f"the photographs or their split are no longer those of --run {folder.path}: start a new run")
+
+
+def _train_nothing() -> NoReturn:
+    raise UserError("--run has no detector of the arm real for this seed: finish it with counterfeit.fit first")
