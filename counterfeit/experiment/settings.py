@@ -76,6 +76,9 @@ class ExperimentSettings:
         return list(dict.fromkeys(needed + [FROM_NOISE[arm] for arm in arms if arm in FROM_NOISE]))
 
     def product(self) -> Arm:
-        """The arm that the verdict is about: ``synthetic``; without it the last of the others, controls at the end."""
+        """The arm that the verdict is about: ``synthetic``; without it the last of the others, controls at the end.
+
+        ``real`` itself if there is no other.
+        """
         arms = [arm for arm, _ in self.cells()[1:]]
-        return max(arms, key=lambda arm: (arm == PRODUCT, arm not in CONTROLS, arms.index(arm)))
+        return max(arms, key=lambda arm: (arm == PRODUCT, arm not in CONTROLS, arms.index(arm)), default=BASELINE)
