@@ -22,10 +22,17 @@ Status = Literal["met", "missed", "not measured"]
 
 
 class Sample(NamedTuple):
-    """``MEASURED`` of an arm and seed: of the test images as they are, ``(M,)``, under resampled groups, ``(R, M)``."""
+    """One arm and seed.
+
+    Attributes:
+        actual: ``(M,)``, ``MEASURED`` on the test images as they are.
+        replicates: ``(R, M)``, under resampled groups.
+        n: genuine and counterfeit test images, and their groups.
+    """
 
     actual: NDArray[np.float64]
     replicates: NDArray[np.float64]
+    n: tuple[int, int, int]
 
 
 Cell = Mapping[str, Mapping[int, Sample]]  # arm, seed
@@ -68,7 +75,8 @@ def measure(tables: Mapping[int, pa.Table], resamples: int, seed: int) -> dict[i
         for number, test in tests.items():
             actual = replicate_metrics(test.label, test.score, np.ones((1, len(test.label))))[0, COLUMNS]
             replicates = replicate_metrics(test.label, test.score, weights[:, test.group])[:, COLUMNS]
-            cells[int(size)].setdefault(arm, {})[number] = Sample(actual, replicates)
+            n = (int((test.label == 0).sum()), int(test.label.sum()), len(np.unique(test.group)))
+            cells[int(size)].setdefault(arm, {})[number] = Sample(actual, replicates, n)
     return dict(cells)
 
 
@@ -106,7 +114,8 @@ def difference(cells: Sequence[Cell], arm: str, against: str, metric: Metric) ->
         actual.append(np.mean([first.actual[column] - second.actual[column] for first, second in pairs]))
         every = [first.replicates[:, column] - second.replicates[:, column] for first, second in pairs]
         replicates.append(np.mean(every, axis=0))
-    return _resampled(actual, replicates)
+    mean = _resampled(actual, replicates)
+    return mean._replace(low=max(-1.0, mean.low), high=min(1.0, mean.high))
 
 
 def pooled(grid: Grid, arm: str, against: str, metric: Metric) -> tuple[Resampled | None, list[tuple[str, int]]]:
@@ -220,10 +229,11 @@ def _harmless(grid: Grid, keys: Sequence[tuple[str, int]], sizes: Sequence[int])
         for metric in ("auroc", "recall_at_5pct_fpr"):
             found, _ = pooled(part, "synthetic", "real", metric)
             met = found is not None and found.high >= HARM
-            name = f"no harm: synthetic - real, {_word(metric)}"
+            name = f"no harm found: synthetic - real, {_word(metric)}"
             yield Bar(name, where, "interval not below -1 pp", found, _of(found, met))
     for key in (key for key in keys if key[0] == "print_scan_codes"):
-        yield _at_least(grid.get(key, {}), "synthetic", "real", "recall_at_1pct_fpr", HARM, f"{key[0]}, {key[1]}")
+        where = f"{key[0]}, {key[1]}, left solved"
+        yield _at_least(grid.get(key, {}), "synthetic", "real", "recall_at_1pct_fpr", HARM, where)
 
 
 def _of(found: Resampled | None, met: bool) -> Status:

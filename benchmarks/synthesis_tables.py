@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from benchmarks.synthesis_statistics import Bar, Grid, difference, judge, level, pooled, seeds, worth
 from counterfeit.evaluation.bootstrap import Resampled
 from counterfeit.evaluation.metrics import Metric
@@ -24,9 +26,11 @@ def tables(grid: Grid, doses: Doses, factors: Factors, sets: Sequence[str], size
     """
     bars = judge(grid, sets, sizes)
     parts = [
-        "Brackets are 95 % intervals from the cluster bootstrap over groups and seeds. pp are percentage points. "
+        "Rates in per cent and differences in percentage points, with 95 % intervals from the cluster bootstrap over "
+        "groups and seeds; every seed has a split of its own. "
         f"{len(grid)} of {len(sets) * len(sizes)} cells of set and training counterfeits have results.",
         "### Every arm against `real`",
+        "n: genuine + counterfeit test images and their groups, the fewest of any seed; all arms of a seed share them.",
         _differences(grid),
         "### Pooled over sets and sizes",
         "Mean over the cells of set and size that have both arms. Within a set the sizes are averaged seed by seed and "
@@ -52,11 +56,13 @@ def _differences(grid: Grid) -> str:
         if "real" not in cell:
             continue
         levels = [_level(level(cell, "real", metric)) for metric in SHOWN]
-        rows.append([name, size, "real", len(cell["real"]), *levels])
+        genuine, counterfeit, groups = np.min([sample.n for sample in cell["real"].values()], axis=0)
+        n = f"{genuine} + {counterfeit}, {groups}"
+        rows.append([name, size, "real", len(cell["real"]), n, *levels])
         for arm in (arm for arm in cell if arm != "real"):
             found = [points(difference([cell], arm, "real", metric)) for metric in SHOWN]
-            rows.append([name, size, f"{arm} - real", len(seeds([cell], arm, "real")), *found])
-    return markdown(["set", "counterfeits", "arm", "seeds", "AUROC", "recall at 5 % FPR"], rows)
+            rows.append([name, size, f"{arm} - real", len(seeds([cell], arm, "real")), "", *found])
+    return markdown(["set", "counterfeits", "arm", "seeds", "n", "AUROC", "recall at 5 % FPR"], rows)
 
 
 def _pooled(grid: Grid) -> str:

@@ -98,8 +98,8 @@ def test_bars_find_planted_gain_planted_harm_and_what_was_not_run(cells: dict[in
     bars = {(bar.name, bar.where): bar for bar in judge(grid, ("labels", "sneakers_af1", "magnetic_tile"), (8,))}
     assert bars["synthetic - real, AUROC", "labels, 8"].status == "met"
     assert bars["synthetic - real, AUROC", "magnetic_tile, 8"].status == "not measured"
-    assert bars["no harm: synthetic - real, AUROC", "labels, 8"].status == "met"
-    assert bars["no harm: synthetic - real, AUROC", "sneakers_af1, 8"].status == "missed"
+    assert bars["no harm found: synthetic - real, AUROC", "labels, 8"].status == "met"
+    assert bars["no harm found: synthetic - real, AUROC", "sneakers_af1, 8"].status == "missed"
     assert bars["synthetic - real, AUROC", "sneakers_af1, pooled"].status == "missed"
 
 
@@ -114,6 +114,7 @@ def test_tables_of_a_part_of_the_grid_name_what_is_missed(cells: dict[int, Cell]
     grid = {("labels", size): cell for size, cell in cells.items()}
     text = tables(grid, {("labels", 8): {"synthetic": [1.0, 0.5]}}, {("labels", 8): [2.0]}, ("labels",), (8, 16, 48))
     assert "2 of 3 cells" in text
+    assert "| labels | 8 | real | 4 | 60 + 60, 60 |" in text
     assert "| labels | 8 | synthetic - real | 4 |" in text
     assert "| labels | 8 | 1.00, 0.50 |" in text
     assert "| missed | worth >= 2 by AUROC: synthetic - oracle | labels, 16 |" in text
