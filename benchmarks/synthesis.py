@@ -177,10 +177,17 @@ def _expected(entry: Entry, entries: Sequence[Entry]) -> float:
 
 
 def widen(entry: Entry) -> None:
-    """Let a run folder of the same settings take further arms and seeds; its cells do not depend on them."""
+    """Let a run folder of the same settings take further arms and seeds; its cells do not depend on them.
+
+    Raises:
+        UserError: its settings are others, so that its cells may not be read either.
+    """
     kept = entry.folder.config
-    if kept.is_file() and kept.read_text() != entry.plan.config and same_settings(kept.read_text(), entry.plan.config):
-        write_text(kept, entry.plan.config)
+    if not kept.is_file() or kept.read_text() == entry.plan.config:
+        return
+    if not same_settings(kept.read_text(), entry.plan.config):
+        raise UserError(f"{entry.folder.path} holds a run of other settings; choose another --work folder")
+    write_text(kept, entry.plan.config)
 
 
 def same_settings(first: str, second: str) -> bool:

@@ -160,14 +160,20 @@ def best_rival(cell: Cell, arms: Sequence[str], metric: Metric) -> str | None:
     return max(means, key=means.__getitem__) if means else None
 
 
-def worth(cell: Cell, metric: Metric) -> str:
-    """How many times the real counterfeits would have gained as much as the bank, as far as doubling them tells."""
+def worth(cell: Cell, metric: Metric, factor: float = 2.0) -> str:
+    """How many times the real counterfeits would have gained as much as the bank, as far as the oracle tells.
+
+    Args:
+        cell: of one set and number of counterfeits.
+        metric: of ``MEASURED``.
+        factor: by how much the oracle multiplies the counterfeits.
+    """
     gain, doubled = (difference([cell], arm, "real", metric) for arm in ("synthetic", "oracle"))
     if gain is None or doubled is None:
         return "not measured"
     if doubled.estimate <= 0:
-        return "doubling gains nothing"
-    return "at least 2" if gain.estimate >= doubled.estimate else "below 2"
+        return "more real ones gain nothing"
+    return f"{'at least' if gain.estimate >= doubled.estimate else 'below'} {factor:.3g}"
 
 
 def judge(grid: Grid, sets: Sequence[str], sizes: Sequence[int]) -> list[Bar]:

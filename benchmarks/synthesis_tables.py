@@ -78,10 +78,11 @@ def _pooled(grid: Grid) -> str:
 def _worth(grid: Grid, factors: Factors) -> str:
     rows = []
     for key, cell in grid.items():
+        factor = min(factors.get(key, (2.0,)))
         for metric, word in zip(SHOWN, ("AUROC", "recall at 5 % FPR"), strict=True):
             pairs = (("synthetic", "real"), ("oracle", "real"), ("synthetic", "oracle"))
             found = [points(difference([cell], *pair, metric)) for pair in pairs]
-            rows.append([*key, f"x {_range(factors.get(key, ()))}", word, *found, worth(cell, metric)])
+            rows.append([*key, f"x {_range(factors.get(key, ()))}", word, *found, worth(cell, metric, factor)])
     header = ["set", "counterfeits", "oracle", "measure", "synthetic - real", "oracle - real", "synthetic - oracle"]
     return markdown([*header, "worth"], rows)
 
@@ -132,5 +133,5 @@ def _level(mean: Resampled) -> str:
 def _range(values: Sequence[float]) -> str:
     if not values:
         return "-"
-    low, high = f"{min(values):.2g}", f"{max(values):.2g}"
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
     return low if low == high else f"{low} to {high}"

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmarks.synthesis import BEGIN, END, Entry, between_marks, plan_entry, same_settings, widen
+from benchmarks.synthesis import BEGIN, END, Entry, between_marks, main, plan_entry, same_settings, widen
 from benchmarks.synthesis import _parser as parser
 from benchmarks.synthesis_statistics import MEASURED, Cell, difference, join, judge, measure, pooled, worth
 from benchmarks.synthesis_tables import tables
@@ -87,8 +87,9 @@ def test_worth_is_two_where_the_bank_gains_as_much_as_the_oracle(cells: dict[int
     assert worth(cells[8], "auroc") == "at least 2"
     assert worth(cells[16], "auroc") == "below 2"
     assert worth({**cells[8], "oracle": cells[8]["placebo"], "real": cells[8]["oracle"]}, "auroc") == (
-        "doubling gains nothing"
+        "more real ones gain nothing"
     )
+    assert worth(cells[8], "auroc", factor=1.04) == "at least 1.04"
     assert worth({"real": cells[8]["real"]}, "auroc") == "not measured"
 
 
@@ -140,10 +141,20 @@ def test_arms_may_be_added_to_a_run_folder_and_nothing_else(tmp_path: Path) -> N
     assert not same_settings(few.plan.config, other.plan.config)
     few.folder.path.mkdir()
     few.folder.config.write_text(few.plan.config)
-    widen(other)
+    with pytest.raises(UserError, match="other settings"):
+        widen(other)
     assert few.folder.config.read_text() == few.plan.config
     widen(more)
     assert few.folder.config.read_text() == more.plan.config
+
+
+def test_without_time_nothing_is_run_and_the_tables_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--work", str(tmp_path), "--sets", "labels", "--sizes", "8", "--budget", "0"]) == 0
+    said = capsys.readouterr()
+    assert "5 of 5 seeds of cells are left" in said.err
+    assert "0 of 1 cells" in said.out
+    assert "| missed |" not in said.out
+    assert not any(tmp_path.iterdir())
 
 
 def test_several_doses_are_refused(tmp_path: Path) -> None:
