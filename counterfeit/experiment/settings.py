@@ -80,5 +80,5 @@ class ExperimentSettings:
 
         ``real`` itself if there is no other.
         """
-        arms = [arm for arm, _ in self.cells()[1:]]
-        return max(arms, key=lambda arm: (arm == PRODUCT, arm not in CONTROLS, arms.index(arm)), default=BASELINE)
+        arms: list[Arm] = [arm for arm, _ in self.cells()[1:]] or ["real"]
+        return max(arms, key=lambda arm: (arm == PRODUCT, arm not in CONTROLS, arms.index(arm)))
