@@ -70,6 +70,10 @@ def resampled_mean(actual: Array, replicates: Array, seed: int = 0) -> Resampled
     low, high = np.quantile(draws, (0.025, 0.975))
     beyond = min((draws <= 0).sum(), (draws >= 0).sum())
     p = min(1.0, 2 * (float(beyond) + 1) / (len(draws) + 1))
+    if estimate == 0:
+        p = 1.0
+    # Where few replicates differ at all, centring moves all the others to one side of the estimate.
+    low, high = min(low, estimate), max(high, estimate)
     return Resampled(estimate, float(low), float(high), p, errors.total, errors.images, errors.training, errors.freedom)
 
 

@@ -89,6 +89,7 @@ def _entries(counts: Sequence[int], paired: Paired, metric: Metric) -> list[dict
     values = worth(counts, means[:size], means[size:]) if defined else np.full(size, np.nan)
     drawn = np.sort([worth(counts, draw[:size], draw[size:]) for draw in draws], axis=0)
     low, high = (drawn[round(q * (len(drawn) - 1))] if defined else values for q in (0.025, 0.975))
+    low, high = np.minimum(low, values), np.maximum(high, values)
     return [
         {"counterfeits": count, "metric": metric, "n": len(paired.seeds)}
         | {name: _inside(found[point]) for name, found in (("value", values), ("low", low), ("high", high))}
