@@ -148,6 +148,20 @@ def test_decisions_at_the_thresholds(page, full_run):
     assert "Groups for 5 pp</th>" in page.source
 
 
+def test_worth_outside_of_the_curve_keeps_the_end_that_is_known(page):
+    said = "With 24 real counterfeits, by AUROC: outside of the curve, on which no count gains as much"
+    assert f"{said} (95 % interval: at least 1.2 times as many; 2 seeds)." in page.words()
+
+
+def test_unseen_kinds_with_their_intervals_and_counts(page):
+    words = page.words()
+    assert "font 17 9 alone 128 21" in words
+    assert "61.2 % 50.0 to 70.0 65.5 % 55.0 to 75.0 +4.3 pp -1.1 to +9.7" in words
+    assert "not defined 30.0 % 20.0 to 40.0 not defined" in words
+    assert "mean of the kinds +3.4 pp +1.0 to +6.0 +2.1 pp -1.0 to +5.0" in words
+    assert "Not held out: ink, which has 3 test images in a seed, fewer than 8." in words
+
+
 def test_two_seeds_can_find_nothing_and_the_page_says_so(tmp_path):
     text = compare(pa.concat_tables(predictions(1.0, seeds=2, images=40)), resamples=100).to_json()
     (tmp_path / "comparison.json").write_text(text)
@@ -172,7 +186,7 @@ def test_everything_else_may_be_missing(bare_run):
     assert "Left out: this run folder holds no predictions" in words
     assert "No sample grid" in words
     assert "Configuration" not in words
-    assert "Not measured in this run: learning curve and worth, audits, robustness." in words
+    assert "Not measured in this run: learning curve and worth, unseen kinds, audits, robustness." in words
     assert 'id="audits"' not in page.source
     assert "Training of the GAN" not in words
 
@@ -210,7 +224,19 @@ def test_a_large_sample_grid_is_made_smaller(bare_run):
 
 
 def test_the_order_is_the_order_of_questions(page):
-    wanted = ("decision", "differences", "arms", "learning", "dose", "audits", "gan", "robustness", "slices", "errors")
+    wanted = (
+        "decision",
+        "differences",
+        "arms",
+        "learning",
+        "unseen",
+        "dose",
+        "audits",
+        "gan",
+        "robustness",
+        "slices",
+        "errors",
+    )
     places = [page.source.index(f'<section id="{name}"') for name in (*wanted, "provenance", "limits")]
     assert places == sorted(places)
 
@@ -241,8 +267,8 @@ def test_no_figure_without_its_interval_and_n(page):
 def test_report_json_says_what_the_page_says(page, full_run):
     said = json.loads((full_run / "report.json").read_text())
     assert list(said) == [
-        "schema", "run", "headline", "decision", "comparison", "learning_curve", "dose", "audits", "gan", "synthesis",
-        "robustness", "slices", "gallery", "quarantine", "provenance", "limits",
+        "schema", "run", "headline", "decision", "comparison", "learning_curve", "holdout", "dose", "audits", "gan",
+        "synthesis", "robustness", "slices", "gallery", "quarantine", "provenance", "limits",
     ]  # fmt: skip
     assert said["headline"]["by_how_much"] in page.words()
     assert said["comparison"]["verdict"] == said["headline"]["verdict"] == "HELPS"
