@@ -63,10 +63,10 @@ def test_a_run_stopped_while_a_detector_trains_continues_to_the_same_end(
     code, line = STOPPED[number]
     assert process.returncode == code, errors
     assert errors.splitlines()[-1] == line and "Traceback" not in errors
-    assert not (out / "detector/0/placebo/0.3/predictions.parquet").exists()
+    assert not (out / "detector/0/placebo/1/predictions.parquet").exists()
     written = first.stat().st_mtime_ns
     finish(out, cache)
     assert first.stat().st_mtime_ns == written  # a finished cell is not made again
-    for cell in ("real/0", "placebo/0.3"):
+    for cell in ("real/0", "placebo/1"):
         name = f"detector/0/{cell}/predictions.parquet"
         assert pq.read_table(out / name).equals(pq.read_table(whole / name))

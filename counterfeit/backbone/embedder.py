@@ -13,7 +13,7 @@ from rich.progress import track
 from torch import Tensor
 
 from counterfeit.backbone.network import GRID_STRIDE, Backbone, load_backbone
-from counterfeit.backbone.onnx import onnx_bytes
+from counterfeit.backbone.onnx import onnx_bytes, with_fixed_padding
 from counterfeit.cache import ArrayCache
 
 Pass = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], NDArray[np.float16]]]
@@ -156,7 +156,8 @@ def onnx_pass(backbone: Backbone, size: int, threads: int | None = None) -> Pass
     """
     axes = {name: {0: "n"} for name in ("pixels", "pooled", "patches")}
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    content = onnx_bytes(_Uint8Pass(backbone), example, ["pixels"], ["pooled", "patches"], axes)
+    module = with_fixed_padding(_Uint8Pass(backbone), example)
+    content = onnx_bytes(module, example, ["pixels"], ["pooled", "patches"], axes)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.log_severity_level = 3

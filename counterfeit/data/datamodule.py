@@ -137,13 +137,12 @@ class ProductData(pl.LightningDataModule):
             raise UserError(f"no image in {root} could be read")
 
     def group(self, embedder: Embedder) -> None:
-        """Form near-duplicate groups where the manifest gives none."""
+        """Form near-duplicate groups where the manifest gives none; a copy joins the given group of what it copies."""
         if (self.photos.group != "").all():
             return
         features = self.embed(embedder, np.arange(len(self.photos)), view=0).pooled
-        found = near_duplicate_groups(self.pixels(np.arange(len(self.photos))), features)
-        given = self.photos.group
-        group = np.where(given == "", np.asarray(found), given)
+        pixels = self.pixels(np.arange(len(self.photos)))
+        group = _strings(near_duplicate_groups(pixels, features, self.photos.group.tolist()))
         self.photos = Photos(**{**vars(self.photos), "group": group})
 
     def with_counterfeits(self, count: int | None) -> "ProductData":

@@ -7,12 +7,13 @@ registered: two images are duplicates when, once aligned, their *fine* detail ag
 """
 
 import itertools
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
+
+from counterfeit.data.joining import Pair, joined_groups
 
 Floats = NDArray[np.float32]
 
@@ -32,16 +33,7 @@ BACKGROUND_PAIRS = 200
 BLOCK = 256  # images compared with all others at a time
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Image ``moving`` in one of the ``POSES`` resembles image ``fixed``."""
-
-    moving: int
-    fixed: int
-    pose: int
-
-
-def near_duplicate_groups(pixels: NDArray[np.uint8], features: Floats) -> list[str]:
+def near_duplicate_groups(pixels: NDArray[np.uint8], features: Floats, given: Sequence[str] | None = None) -> list[str]:
     """Name a group for every image; images that are copies of each other, directly or by a chain, share it.
 
     Finds copies rotated by up to 15 degrees, mirrored, brightened, cropped by 10 %, recompressed, or several of these.
@@ -50,19 +42,24 @@ def near_duplicate_groups(pixels: NDArray[np.uint8], features: Floats) -> list[s
     Args:
         pixels: ``(N, S, S, 3)`` RGB, ``S`` of 64 pixels or more.
         features: ``(N, D)`` pooled backbone features.
+        given: ``N`` names of groups, empty where none is known. They are taken as they are: a copy joins the
+            group of the image that it agrees with most, and two given groups stay apart.
 
     Returns:
-        ``N`` names such as ``near00012``: the number is the first image of the group.
+        ``N`` names, the given ones, or such as ``near00012``: the number is the first image of the group.
     """
-    if len(pixels) != len(features):
-        raise ValueError(f"{len(pixels)} images do not fit {len(features)} features")
+    given = [""] * len(pixels) if given is None else given
+    if not len(pixels) == len(features) == len(given):
+        raise ValueError(f"{len(pixels)} images do not fit {len(features)} features and {len(given)} names")
     if len(pixels) < 2:
-        return [f"near{i:05d}" for i in range(len(pixels))]
+        return [name or f"near{i:05d}" for i, name in enumerate(given)]
     grey = to_grey(pixels)
     base, posed = _views(grey)
     threshold = _threshold(grey, base, posed)
     pairs = _candidates(base, posed, features)
-    return [f"near{leader:05d}" for leader in _leaders(grey, pairs, threshold)]
+    return joined_groups(
+        given, pairs, lambda pair: agreement(grey[pair.moving], grey[pair.fixed], pair.pose), threshold
+    )
 
 
 def pose_matrix(
@@ -278,20 +275,3 @@ def _threshold(grey: Floats, base: Floats, posed: Floats) -> float:
         scores.append(agreement(grey[moving], grey[fixed], pose))
     background = float(np.quantile(scores, 0.9))
     return float(np.clip(background + 0.6 * (1 - background), LOWEST_THRESHOLD, HIGHEST_THRESHOLD))
-
-
-def _leaders(grey: Floats, pairs: list[Pair], threshold: float) -> list[int]:
-    """Find the first image of each image's group; a pair that a chain joins already is not registered again."""
-    leader = list(range(len(grey)))
-
-    def find(image: int) -> int:
-        while leader[image] != image:
-            leader[image] = leader[leader[image]]
-            image = leader[image]
-        return image
-
-    for pair in track(pairs, "near-duplicates", disable=len(pairs) < 2000, transient=True):
-        first, second = sorted((find(pair.moving), find(pair.fixed)))
-        if first != second and agreement(grey[pair.moving], grey[pair.fixed], pair.pose) >= threshold:
-            leader[second] = first
-    return [find(image) for image in range(len(grey))]

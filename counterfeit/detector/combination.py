@@ -59,7 +59,7 @@ class Combination(nn.Module):
                 ``dose`` keeps what was used.
         """
         self.standardise_to(parts[label == 0])
-        standardised = (parts - self.centre.numpy()) / self.scale.numpy()
+        standardised = (parts - self.centre.cpu().numpy()) / self.scale.cpu().numpy()
         weight, used = part_weights(standardised, label, dose)
         self.weight.copy_(torch.from_numpy(weight))
         self.dose.fill_(used)

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from counterfeit.detector.module import Detector
 
 EngineName = Literal["auto", "torch", "onnx"]
+PASS = 8  # images in one pass of ONNX Runtime: their maps stay in a processor's cache; 32 measured a quarter slower
 DEVICE = re.compile(r"cpu|cuda(:(?P<index>\d+))?")
 
 
@@ -101,22 +103,28 @@ def load_detector(card: Card) -> "Detector":
 
 
 def onnx_engine(graph: bytes, threads: int | None = None) -> Engine:
-    """ONNX Runtime on the CPU.
+    """ONNX Runtime on the CPU: small passes side by side, each on one thread, so that none waits for another.
 
     Args:
         graph: as :func:`~counterfeit.detector.graph.detector_onnx` makes it.
         threads: processor threads; as many as this process may use unless told.
     """
+    count = threads or available_processors()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or available_processors()
+    options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    # Threads that spin while they wait would take the processor from those that decode.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    pool = ThreadPoolExecutor(count, "onnx")
+
+    def one_pass(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+        outputs: list[NDArray[np.float32]] = session.run(list(Outputs._fields), {"images": images})
+        return outputs
 
     def run(pixels: NDArray[np.uint8]) -> Outputs:
-        images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-        return Outputs(*session.run(list(Outputs._fields), {"images": images}))
+        size = min(PASS, -(-len(pixels) // count))
+        passes = pool.map(one_pass, [pixels[start : start + size] for start in range(0, len(pixels), size)])
+        return Outputs(*(np.concatenate(parts) for parts in zip(*passes, strict=True)))
 
     return run
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.onnx import utils as onnx_export
 
-from counterfeit.backbone.onnx import onnx_bytes
+from counterfeit.backbone.onnx import onnx_bytes, with_fixed_padding
 from counterfeit.detector.engine import Engine, Outputs
 from counterfeit.detector.module import Detector
 
@@ -51,7 +51,8 @@ def detector_onnx(detector: Detector) -> bytes:
     example = torch.zeros(2, 3, size + 1, size - 1, dtype=torch.uint8)  # another size, so that resizing is recorded
     onnx_export.register_custom_op_symbolic(SMOOTH, functools.partial(_smooth_resize, size), OPSET)
     try:
-        return onnx_bytes(ScoringGraph(detector), example, ["images"], outputs, axes, OPSET)
+        graph = with_fixed_padding(ScoringGraph(detector), example)
+        return onnx_bytes(graph, example, ["images"], outputs, axes, OPSET)
     finally:
         onnx_export.unregister_custom_op_symbolic(SMOOTH, OPSET)
 

@@ -44,7 +44,8 @@ class ImageHeads(nn.Module):
         scaled = pooled / self.std
         self.genuine.fit(scaled[genuine], fold[genuine])
         for number in range(len(self.centre)):
-            classes = [scaled[(fold != number) & (label == value)] for value in (0, 1)]
+            others = fold != number if (fold != number).any() else fold == number
+            classes = [scaled[others & (label == value)] for value in (0, 1)]
             self.centre[number] = torch.stack([part.mean(0) for part in classes if len(part)]).mean(0)
 
     def forward(self, pooled: Tensor) -> Tensor:

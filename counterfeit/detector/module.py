@@ -47,7 +47,7 @@ class Detector(pl.LightningModule):
         rank: int = 128,
         hidden: int = 64,
         lr: float = 3e-3,
-        image_penalty: float = 0.7,
+        image_penalty: float = 3.0,
         patch_penalty: float = 1e-3,
         unfreeze: int = 0,
     ) -> None:

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from counterfeit.backbone import Embedder, Embeddings
@@ -101,6 +102,11 @@ class Cells:
         calibrate(detector, *validation_parts(seed, detector, seed.embedder), self.operating_point)
         save_tensors(_heads(detector), path)
         return detector.eval()
+
+    def dose(self, seed: Seed, arm: str, dose: float) -> float:
+        """What of a dose the masks were given in the cell's detector; 0 in arms without masks."""
+        with safe_open(self.folder.cell(seed.number, arm, dose) / "heads.safetensors", "numpy") as file:
+            return float(file.get_tensor("combination.dose"))
 
     def final(self, seed: Seed, arm: str, dose: float) -> tuple[Detector, Embedder]:
         """The cell's detector as it is used, and an embedder that goes with it: tuned where ``model.unfreeze`` asks."""

@@ -200,9 +200,11 @@ class _Run:
         predictions = pa.concat_tables(tables, promote_options="permissive")
         product = self.plan.experiment.product()
         comparison = compare(predictions, baseline=BASELINE, product=product, resamples=self.plan.experiment.resamples)
+        used = [self.cells.dose(seed, product, comparison.product_dose) for seed in self.seeds]
         chosen = {
             "dose": comparison.product_dose,
-            "dose_reason": _dose_reason(product, len(self.plan.experiment.doses)),
+            "doses_used": used,
+            "dose_reason": _dose_reason(product, len(self.plan.experiment.doses), used),
         }
         write_json(self.folder.comparison, json.loads(comparison.to_json()) | chosen)
         kept = comparison.verdict == "HELPS" and product not in CONTROLS
@@ -244,12 +246,18 @@ class _Run:
         return any(name == arm for name, _ in self.plan.experiment.cells())
 
 
-def _dose_reason(product: str, doses: int) -> str:
+def _dose_reason(product: str, doses: int, used: list[float]) -> str:
     if product in WITHOUT_DOSE:
         return "the arm has none"
-    if doses == 1:
-        return "fixed by experiment.doses"
-    return "the smallest of experiment.doses; the others are listed as arms of their own"
+    reason = "given by experiment.doses"
+    if doses > 1:
+        reason = "the smallest of experiment.doses; the others are listed as arms of their own"
+    if not any(used):
+        return reason
+    return (
+        f"{reason}; {min(used):.2f} to {max(used):.2f} was used: masks are believed as far as the distance from "
+        "genuine patches tells the training counterfeits"
+    )
 
 
 def _chosen_stages(experiment: ExperimentSettings, named: Sequence[Stage] | None) -> list[Stage]:

@@ -34,7 +34,9 @@ class ExperimentSettings:
 
     Args:
         arms: ways of training the detector; ``real`` is always among them.
-        doses: weight of the added images as multiples of the real images of their class; 0 is the arm ``real``.
+        doses: weight of what is added, as a multiple of the real counterfeits'; 0 is the arm ``real``. Of images with
+            masks, in the view that looks at patches, times the probability that evidence maps tell anything; of others,
+            in the image heads.
         operating_point: rule that chooses the threshold on validation: ``fpr<=x``, ``recall>=x``, ``cost=c`` (a miss
             costs c wrong accusations) or ``capacity=k/m`` (at most k of m images can be reviewed).
         alpha: share of each class that may fall into the wrong band of the detector that is kept.
@@ -46,7 +48,7 @@ class ExperimentSettings:
     """
 
     arms: list[Arm] = field(default_factory=lambda: ["one-class", "real", "placebo", "transplant", "synthetic"])
-    doses: list[float] = field(default_factory=lambda: [0.3])
+    doses: list[float] = field(default_factory=lambda: [1.0])
     operating_point: str = "fpr<=0.05"
     alpha: float = 0.1
     resamples: int = 2000
@@ -82,8 +84,11 @@ class ExperimentSettings:
         return list(dict.fromkeys(needed + [FROM_NOISE[arm] for arm in arms if arm in FROM_NOISE]))
 
     def product(self) -> Arm:
-        """The arm that the verdict is about: ``synthetic``; without it the last of the others, controls at the end."""
-        arms = [arm for arm, _ in self.cells()[1:]]
+        """The arm that the verdict is about: ``synthetic``; without it the last of the others, controls at the end.
+
+        ``real`` itself if there is no other.
+        """
+        arms: list[Arm] = [arm for arm, _ in self.cells()[1:]] or ["real"]
         return max(arms, key=lambda arm: (arm == PRODUCT, arm not in CONTROLS, arms.index(arm)))
 
     def product_dose(self) -> float:

@@ -98,7 +98,8 @@ def draw_pool(sources: Sources, count: int, seed: int, flips: bool) -> Composite
     generator = np.random.default_rng([seed, 7])
     parts = [draw_composites(sources, label, count, generator, flips) for label in (1, 0)]
     host, donor, label = (np.concatenate([getattr(p, name) for p in parts]) for name in ("host", "donor", "label"))
-    return Composites(torch.cat([p.images for p in parts]), torch.cat([p.masks for p in parts]), host, donor, label)
+    images, masks, donated = (torch.cat([getattr(p, name) for p in parts]) for name in ("images", "masks", "donated"))
+    return Composites(images, masks, host, donor, label, donated)
 
 
 class RefinerBatches(IterableDataset[Batch]):

@@ -13,7 +13,7 @@ from counterfeit.gan.augment import Batch, RefinerBatches, draw_corners, draw_po
 from counterfeit.gan.health import Metrics
 from counterfeit.gan.networks import LATENT
 from counterfeit.gan.refiner import Refiner
-from counterfeit.gan.transplant import Composites, Sources, to_float, to_pixels
+from counterfeit.gan.transplant import Sources, to_pixels
 
 PROBED = 12  # composites on which each row is measured
 
@@ -73,19 +73,9 @@ def probes(batches: RefinerBatches, rows: Tensor) -> tuple[Tensor, Tensor, Tenso
         rows: ``(N,)`` rows of the pool.
     """
     pool = batches.pool
-    donors = to_float(batches.sources.pixels[pool.donor[rows.numpy()]])
-    if batches.flips:
-        donors = as_pasted(donors, pool, rows)
     generator = torch.Generator().manual_seed(batches.seed)
     corners = draw_corners(batches.pool_cells[rows], batches.size, batches.crop, generator)
     composites, masks, donors = (
-        take_crops(x, corners, batches.crop) for x in (pool.images[rows], pool.masks[rows], donors)
+        take_crops(x[rows], corners, batches.crop) for x in (pool.images, pool.masks, pool.donated)
     )
     return composites, masks, donors
-
-
-def as_pasted(donors: Tensor, pool: Composites, rows: Tensor) -> Tensor:
-    """Donors ``(N, 3, S, S)`` mirrored where the composites in ``rows`` of the pool show them so."""
-    composites, masks, mirrored = pool.images[rows], pool.masks[rows], donors.flip(3)
-    near, far = (((image - composites).abs() * masks).sum((1, 2, 3), keepdim=True) for image in (donors, mirrored))
-    return torch.where(near <= far, donors, mirrored)

@@ -181,10 +181,14 @@ class Refiner(pl.LightningModule):
         }
 
     def evidence_spread(self, images: Tensor, mask: Tensor) -> float:
-        """Mean distance between the deepest features ``(N, 48)`` inside the masks."""
-        deepest = self.discriminator.features(images.to(self.device))[-1].cpu()
+        """Mean distance between the deepest features ``(N, 48)`` inside the masks.
+
+        Those of a grey image are taken off first: near the border padding alone makes places differ.
+        """
+        pair = torch.cat([images, torch.full_like(images, 0.5)]).to(self.device)
+        deepest, grey = self.discriminator.features(pair)[-1].cpu().chunk(2)
         weight = F.adaptive_avg_pool2d(mask, deepest.shape[-1])
-        inside = (deepest * weight).sum((2, 3)) / weight.sum((2, 3)).clamp_min(1e-6)
+        inside = ((deepest - grey) * weight).sum((2, 3)) / weight.sum((2, 3)).clamp_min(1e-6)
         return float(torch.pdist(inside).mean())
 
     def weights(self) -> dict[str, Tensor]:

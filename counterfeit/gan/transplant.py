@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+QUANTILES = (0.90, 0.98)  # of the evidence map, between which a mask begins
+TURN, STRETCH, SHIFT = 0.3, 0.35, 0.3  # radians; logarithm of the scale; deviation in half images
+LEAST_LEFT = 0.2  # of a mask, when it has been moved
 LOW_FREQUENCY_GRID = 4  # cells a side: what is coarser than this is light and pose, not evidence
 
 
@@ -38,6 +41,7 @@ class Composites:
         host: ``(N,)`` row of the genuine image that was edited.
         donor: ``(N,)`` row of the image whose evidence was carried over.
         label: ``(N,)`` the donor's label.
+        donated: ``(N, 3, S, S)`` the donors as they were placed, before anything of the host came to them.
     """
 
     images: Tensor
@@ -45,6 +49,7 @@ class Composites:
     host: NDArray[np.intp]
     donor: NDArray[np.intp]
     label: NDArray[np.int64]
+    donated: Tensor
 
     def __len__(self) -> int:
         return len(self.host)
@@ -73,7 +78,7 @@ def host_candidates(pooled: NDArray[np.float32], label: NDArray[np.int64], share
 def draw_composites(
     sources: Sources, label: int, count: int, generator: np.random.Generator, flips: bool = False
 ) -> Composites:
-    """Transplants with random donors of one label, hosts, mask sizes, colour matching and strength.
+    """Transplants with random donors of one label, hosts, mask sizes, placement, colour matching and strength.
 
     Args:
         sources: the training images.
@@ -88,24 +93,60 @@ def draw_composites(
     donor = np.concatenate(rounds)[:count]
     neighbours = sources.neighbours[donor]
     host = neighbours[np.arange(count), generator.integers(neighbours.shape[1], size=count)]
-    evidence = sources.evidence[donor]
-    quantile = generator.uniform(0.75, 0.95, count)
-    threshold = np.array([np.quantile(e, q) for e, q in zip(evidence, quantile, strict=True)])
-    inside = torch.from_numpy((evidence > threshold[:, None, None]).astype(np.float32))[:, None]
-    dilated = torch.from_numpy(generator.random(count) < 0.5).view(-1, 1, 1, 1)
-    inside = torch.where(dilated, F.max_pool2d(inside, 3, stride=1, padding=1), inside)
-    size = sources.pixels.shape[1]
-    masks = F.interpolate(inside, size=(size, size), mode="bilinear", align_corners=False)
+    masks = evidence_masks(sources.evidence[donor], sources.pixels.shape[1], generator)
     donated, hosted = to_float(sources.pixels[donor]), to_float(sources.pixels[host])
     if flips:
         mirrored = torch.from_numpy(generator.random(count) < 0.5).view(-1, 1, 1, 1)
         donated, masks = (torch.where(mirrored, x.flip(3), x) for x in (donated, masks))
+    donated, masks = moved(donated, masks, generator)
     share = torch.from_numpy(generator.uniform(0.3, 1.0, count).astype(np.float32)).view(-1, 1, 1, 1)
     strength = torch.from_numpy(generator.uniform(0.6, 1.0, count).astype(np.float32)).view(-1, 1, 1, 1)
     matched = donated + share * (low_frequencies(hosted) - low_frequencies(donated))
     masks = masks * strength
     images = (hosted + masks * (matched - hosted)).clamp(0, 1)
-    return Composites(images, masks, host, donor, np.full(count, label))
+    return Composites(images, masks, host, donor, np.full(count, label), donated)
+
+
+def evidence_masks(evidence: NDArray[np.float32], size: int, generator: np.random.Generator) -> Tensor:
+    """Masks ``(N, 1, size, size)`` of the most unusual 2 to 10 % of evidence maps ``(N, G, G)``, half of them wider."""
+    quantile = generator.uniform(*QUANTILES, len(evidence))
+    threshold = np.array([np.quantile(e, q) for e, q in zip(evidence, quantile, strict=True)])
+    inside = torch.from_numpy((evidence > threshold[:, None, None]).astype(np.float32))[:, None]
+    dilated = torch.from_numpy(generator.random(len(evidence)) < 0.5).view(-1, 1, 1, 1)
+    inside = torch.where(dilated, F.max_pool2d(inside, 3, stride=1, padding=1), inside)
+    return F.interpolate(inside, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def moved(images: Tensor, masks: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Images and their masks, turned and scaled about the middle of the mask and moved a little.
+
+    A handful of donors would otherwise teach where and at which angle their evidence lies.
+
+    Args:
+        images: ``(N, 3, S, S)``.
+        masks: ``(N, 1, S, S)``.
+        generator: source of all randomness.
+
+    Returns:
+        Both, of the same shapes; what lies outside of an image is its reflection, and no mask. Where little of the mask
+        would be left, both stay as they were.
+    """
+    count, size = len(images), images.shape[-1]
+    angle = generator.uniform(-TURN, TURN, count)
+    scale = np.exp(generator.uniform(-STRETCH, STRETCH, count))
+    line = torch.linspace(-1, 1, size)
+    mass = masks[:, 0].sum((1, 2)).clamp_min(1e-6)
+    middle = torch.stack([(masks[:, 0].sum(dim) * line).sum(1) / mass for dim in (1, 2)], dim=1).double().numpy()
+    target = np.clip(middle + generator.normal(0, SHIFT, (count, 2)), -0.8, 0.8)
+    cosine, sine = np.cos(angle) / scale, np.sin(angle) / scale
+    turn = np.stack([cosine, -sine, sine, cosine], axis=1).reshape(-1, 2, 2)
+    offset = middle - (turn @ target[:, :, None])[:, :, 0]
+    affine = torch.from_numpy(np.concatenate([turn, offset[:, :, None]], axis=2).astype(np.float32))
+    grid = F.affine_grid(affine, [count, 3, size, size], align_corners=False)
+    placed = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    found = F.grid_sample(masks, grid, padding_mode="zeros", align_corners=False)
+    left = found.sum((1, 2, 3), keepdim=True) > LEAST_LEFT * masks.sum((1, 2, 3), keepdim=True)
+    return torch.where(left, placed, images), torch.where(left, found, masks)
 
 
 def low_frequencies(images: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ def enter(request: Request, token: str = "") -> Response:
     cookie = exchange_token(request.app.state.db, token) if token else None
     if cookie is None:
         raise HTTPException(401, "unknown or used token" if token else "no token")
-    return _welcome(cookie)
+    return _welcome(request, cookie)
 
 
 @router.post("/login")
@@ -39,7 +39,7 @@ def login(request: Request, fields: Form) -> Response:
     name = next((name for name in desk.policy.reviewers if same(name, fields.get("reviewer", ""))), None)
     if not right or name is None:
         raise HTTPException(401, "wrong name or password")
-    return _welcome(begin_session(desk.db, name, "password"))
+    return _welcome(request, begin_session(desk.db, name, "password"))
 
 
 @router.post("/leave")
@@ -47,7 +47,7 @@ def leave(request: Request, fields: OwnForm) -> Response:
     """End the session."""
     end_session(request.app.state.db, request.cookies[COOKIE])
     answer: Response = request.app.state.message(200, "You have left.", None)
-    answer.delete_cookie(COOKIE)
+    answer.delete_cookie(COOKIE, secure=_by_tls(request), httponly=True, samesite="lax")
     return answer
 
 
@@ -118,11 +118,18 @@ def _next(desk: Desk, reviewer: str) -> Response:
     return RedirectResponse("/" if number is None else f"/item/{number}", 303)
 
 
-def _welcome(cookie: str) -> Response:
+def _welcome(request: Request, cookie: str) -> Response:
     answer = RedirectResponse("/", 303)
     # Not "strict": a link clicked in a web mail would then lead to a page without the cookie. Every form has a token.
-    answer.set_cookie(COOKIE, cookie, max_age=SESSION_LIFE, httponly=True, samesite="lax")
+    answer.set_cookie(COOKIE, cookie, max_age=SESSION_LIFE, secure=_by_tls(request), httponly=True, samesite="lax")
     return answer
+
+
+def _by_tls(request: Request) -> bool:
+    """Whether the browser speaks TLS: to the address that links begin with, or to a proxy that says so."""
+    # Who sends this header without a proxy makes their own cookie stricter, and nothing else.
+    nearest = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip().lower()
+    return bool(request.app.state.secure) or nearest == "https"
 
 
 def _limit(request: Request) -> None:

@@ -18,7 +18,11 @@ ENTRIES = (0.1, 8)  # attempts a second and at once to enter, for one address
 
 
 def make_app(
-    desk: Desk, password: str | None = None, hosts: Sequence[str] | None = None, limit: RateLimit | None = None
+    desk: Desk,
+    password: str | None = None,
+    hosts: Sequence[str] | None = None,
+    limit: RateLimit | None = None,
+    secure: bool = False,
 ) -> FastAPI:
     """The application on an opened review.
 
@@ -27,10 +31,11 @@ def make_app(
         password: lets reviewers enter by name as well; ``None`` for one-time links only.
         hosts: names under which it answers; ``None`` for any.
         limit: of all requests of one address; 40 a second unless told.
+        secure: whether links begin with https, so that no browser sends the cookie in the clear.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk, app.state.db, app.state.password = desk, desk.db, password
-    app.state.entries = RateLimit(*ENTRIES)
+    app.state.entries, app.state.secure = RateLimit(*ENTRIES), secure
     environment = templates()
 
     def render(name: str, context: dict[str, Any], status: int = 200) -> HTMLResponse:

@@ -56,6 +56,10 @@ class Place:
             return self.address.rstrip("/")
         return f"http://{_bracketed(socket.getfqdn() if _is_unspecified(self.host) else self.host)}:{port}"
 
+    def secure(self) -> bool:
+        """Whether reviewers reach the page by TLS only, through what stands before it."""
+        return urllib.parse.urlsplit(self.address or "").scheme == "https"
+
     def names(self) -> list[str] | None:
         """Names under which the page is answered; ``None`` for any."""
         if not self.local:
@@ -88,7 +92,7 @@ def serve_desk(scored: Scored, policy: Policy, place: Place, password: str | Non
     # Without an access log: it would keep the tokens.
     logging.basicConfig(format="%(asctime)s %(message)s")
     config = uvicorn.Config(
-        make_app(desk, password, place.names()),
+        make_app(desk, password, place.names(), secure=place.secure()),
         access_log=False,
         log_level="warning",
         server_header=False,

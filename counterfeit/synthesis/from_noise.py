@@ -35,6 +35,7 @@ def draw_from_noise(real: Candidates, generate: Generate) -> Draw:
         features = real.standardise(real.embed(pixels).pooled)
         nearest = rows[squared_distances(features, real.features[rows]).argmin(1)]
         masks = torch.ones(count, 1, size, size)
-        return Composites(to_float(pixels), masks, nearest, nearest, np.full(count, label))
+        images = to_float(pixels)
+        return Composites(images, masks, nearest, nearest, np.full(count, label), images)
 
     return draw

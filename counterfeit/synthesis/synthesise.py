@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from counterfeit.synthesis.gate import REASONS, FloatArray, Gates, fit_gates, sq
 
 Refine = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 Draw = Callable[[int, int, np.random.Generator], Composites]
+CHUNK = 256  # images made at once
 NAMES = ("genuine", "counterfeit")
 
 
@@ -96,57 +98,70 @@ def synthesise(
         The bank, and its counts: ``drawn``, ``kept`` and ``rejected`` by reason, for each label.
     """
     gates = fit_gates(real.features, real.score, real.sources.label, real.group, settings.novelty)
+    draw = draw or partial(_composites, real.sources, flips)
     parts, counts = [], {}
     for label in (1, 0):
         generator = np.random.default_rng([seed, label])
         drawn = settings.count * (settings.overdraw if label else min(2, settings.overdraw))
-        composites = (
-            draw(label, drawn, generator) if draw else draw_composites(real.sources, label, drawn, generator, flips)
-        )
-        part, counts[NAMES[label]] = _gated(real, composites, refine, gates, settings, generator)
+        made = _made(real.sources, draw, refine, label, drawn, generator)
+        part, counts[NAMES[label]] = _gated(real, made, gates, settings, generator)
         parts.append(part)
     provenance = {key: {name: counts[name][key] for name in counts} for key in ("drawn", "kept", "rejected")}
     return _joined(parts), provenance | {"gates": vars(gates), "seed": seed}
 
 
-def _gated(
-    real: Candidates,
-    composites: Composites,
-    refine: Refine,
-    gates: Gates,
-    settings: SynthesisSettings,
-    generator: np.random.Generator,
-) -> tuple[Bank, dict[str, Any]]:
-    label = int(composites.label[0])
+@dataclass(frozen=True)
+class _Made:
+    """Candidates of one label as they will be stored, and how much each changes its host inside the mask."""
+
+    pixels: NDArray[np.uint8]
+    masks: NDArray[np.uint8]
+    host: NDArray[np.intp]
+    donor: NDArray[np.intp]
+    label: NDArray[np.int64]
+    change: FloatArray
+
+
+def _made(
+    sources: Sources, draw: Draw, refine: Refine, label: int, count: int, generator: np.random.Generator
+) -> _Made:
     latents = torch.Generator().manual_seed(int(generator.integers(2**31)))
-    images = refine(composites.images, composites.masks, latents)
-    pixels = to_pixels(images)
-    embeddings = real.embed(pixels)
+    parts = []
+    for start in range(0, count, CHUNK):  # images as floats take twelve times the memory of their bytes
+        composites = draw(label, min(CHUNK, count - start), generator)
+        pixels = to_pixels(refine(composites.images, composites.masks, latents))
+        change = _change_inside(sources.pixels[composites.host], pixels, composites.masks)
+        masks: NDArray[np.uint8] = (composites.masks[:, 0] * 255).round().to(torch.uint8).numpy()
+        parts.append(_Made(pixels, masks, composites.host, composites.donor, composites.label, change))
+    return _Made(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(_Made)))
+
+
+def _composites(sources: Sources, flips: bool, label: int, count: int, generator: np.random.Generator) -> Composites:
+    return draw_composites(sources, label, count, generator, flips)
+
+
+def _gated(
+    real: Candidates, made: _Made, gates: Gates, settings: SynthesisSettings, generator: np.random.Generator
+) -> tuple[Bank, dict[str, Any]]:
+    label = int(made.label[0])
+    embeddings = real.embed(made.pixels)
     features = real.standardise(embeddings.pooled)
-    score = real.rate(embeddings, real.fold[composites.donor])
+    score = real.rate(embeddings, real.fold[made.donor])
     nearest = np.sqrt(squared_distances(features, real.features[real.sources.label == label]).min(1))
-    change = _change_inside(real.sources.pixels[composites.host], pixels, composites.masks)
-    reason = gates.apply(composites.label, nearest, score, change)
+    reason = gates.apply(made.label, nearest, score, made.change)
     passed = np.flatnonzero(reason == "")
     hardness = -np.abs(score - real.operating_point) if label else -score
     chosen = passed[
         choose_hard(hardness[passed], features[passed], settings.count, settings.hard if label else 0.0, generator)
     ]
-    bank = Bank(
-        pixels=pixels[chosen],
-        masks=_stored(composites.masks[chosen]),
-        label=composites.label[chosen],
-        host=real.path[composites.host[chosen]],
-        donor=real.path[composites.donor[chosen]],
-        scores={"score": score[chosen], "nearest": nearest[chosen], "change": change[chosen]},
-    )
+    scores = {"score": score[chosen], "nearest": nearest[chosen], "change": made.change[chosen]}
     rejected = Counter(reason.tolist())
     counts = {
-        "drawn": len(composites),
+        "drawn": len(reason),
         "kept": len(chosen),
         "rejected": {name: rejected[name] for name in REASONS} | {"not chosen": len(passed) - len(chosen)},
     }
-    return bank, counts
+    return _bank(made, chosen, real.path, scores), counts
 
 
 def transplants(
@@ -155,15 +170,16 @@ def transplants(
     """A bank of plain composites, neither refined nor gated nor chosen: what pasting alone is worth."""
     parts = []
     for label in (1, 0):
-        composites = draw_composites(sources, label, settings.count, np.random.default_rng([seed, label, 1]), flips)
-        pixels, masks = to_pixels(composites.images), _stored(composites.masks)
-        parts.append(Bank(pixels, masks, composites.label, path[composites.host], path[composites.donor], {}))
+        generator = np.random.default_rng([seed, label, 1])
+        draw = partial(_composites, sources, flips)
+        made = _made(sources, draw, lambda images, *_: images, label, settings.count, generator)
+        parts.append(_bank(made, np.arange(settings.count), path, {}))
     return _joined(parts)
 
 
-def _stored(masks: Tensor) -> NDArray[np.uint8]:
-    stored: NDArray[np.uint8] = (masks[:, 0] * 255).round().to(torch.uint8).numpy()
-    return stored
+def _bank(made: _Made, rows: NDArray[np.intp], path: NDArray[np.str_], scores: dict[str, FloatArray]) -> Bank:
+    host, donor = path[made.host[rows]], path[made.donor[rows]]
+    return Bank(made.pixels[rows], made.masks[rows], made.label[rows], host, donor, scores)
 
 
 def _change_inside(host: NDArray[np.uint8], pixels: NDArray[np.uint8], masks: Tensor) -> FloatArray:

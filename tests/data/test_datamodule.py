@@ -119,6 +119,24 @@ def test_without_a_manifest_near_duplicates_share_a_group(root: Path, embedder: 
     assert "" not in group.values()
 
 
+def test_a_copy_without_a_group_joins_that_of_the_photograph_it_copies(root: Path, embedder: Embedder) -> None:
+    for i in (3, 25):
+        name = "genuine" if i == 25 else "counterfeit"
+        smooth(i).save(root / name / f"copy of {i}.jpg", quality=80)
+        with (root / "manifest.csv").open("a") as manifest:
+            manifest.write(f"{name}/copy of {i}.jpg,{name},\n")
+    smooth(99).save(root / "genuine" / "new.png")
+    with (root / "manifest.csv").open("a") as manifest:
+        manifest.write("genuine/new.png,genuine,\n")
+    data = ready(root)
+    data.group(embedder)
+    group = dict(zip(data.photos.path.tolist(), data.photos.group.tolist(), strict=True))
+    assert group["genuine/copy of 25.jpg"] == group["genuine/25.png"] == "item25"
+    assert group["counterfeit/copy of 3.jpg"] == group["counterfeit/3.png"] == "item3"
+    assert group["genuine/new.png"].startswith("near")
+    assert len(set(group.values())) == GENUINE + COUNTERFEITS + 1
+
+
 def test_views_differ_from_the_image_and_are_the_same_each_time(root: Path, embedder: Embedder) -> None:
     data = ready(root, preset="strong")
     rows = np.arange(4)

@@ -12,6 +12,7 @@ import pytest
 
 from counterfeit.backbone import Embedder
 from counterfeit.data.groups import near_duplicate_groups
+from counterfeit.data.joining import Pair, joined_groups
 
 REAL = next((p / "shared" / "data" for p in Path(__file__).parents if (p / "shared" / "data").is_dir()), None)
 SETS = ("magnetic_tile", "print_scan_codes", "sneakers_af1")
@@ -160,6 +161,27 @@ def test_unlike_images_have_a_group_each_and_copies_the_first_name() -> None:
     names = near_duplicate_groups(pixels, thumbnails(pixels))
     assert names[:12] == [f"near{number:05d}" for number in range(12)]
     assert names[12:] == ["near00003", "near00005"]
+
+
+def test_a_copy_joins_the_given_group_that_it_resembles_most() -> None:
+    images = [drawn(number) for number in range(8)]
+    lighter = [cv2.convertScaleAbs(images[number], alpha=0.85) for number in (2, 3, 7)]
+    turned = rotated(images[3], np.random.default_rng(0))
+    pixels = np.stack([*images, turned, images[7], *lighter])
+    given = [*["item 0", "item 1", "item 2", "item 3"], *[""] * 4, "item 8", *[""] * 4]
+    names = near_duplicate_groups(pixels, thumbnails(pixels), given)
+    assert names[:4] == given[:4]
+    assert names[8] == "item 8"  # and item 3 are copies that the user holds apart; what is added goes to the nearer one
+    assert names[4:8] == [f"near{number:05d}" for number in range(4, 8)]
+    assert names[9:] == ["near00007", "item 2", "item 3", "near00007"]
+
+
+def test_a_chain_does_not_lead_from_one_given_group_into_another() -> None:
+    pairs = [Pair(0, 4, 0), Pair(0, 1, 0), Pair(1, 2, 0), Pair(2, 3, 0), Pair(5, 6, 0)]
+    looked_at = []
+    names = joined_groups(["a", "", "", "b", "a", "", ""], pairs, lambda pair: looked_at.append(pair) or 0.9, 0.8)
+    assert names == ["a", "a", "b", "b", "a", "near00005", "near00005"]
+    assert pairs[0] not in looked_at and pairs[2] not in looked_at
 
 
 def test_the_result_is_the_same_each_time_and_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import torch
 from counterfeit.backbone import Embedder
 from counterfeit.data.labels import draw_label
 from counterfeit.detector import Detector, Scorer, score_parts
-from counterfeit.detector.engine import Engine, Outputs, onnx_engine
+from counterfeit.detector.engine import PASS, Engine, Outputs, onnx_engine
 from counterfeit.detector.graph import ScoringGraph, detector_onnx, torch_engine
 from counterfeit.detector.parity import TOLERANCE, awkward_images, parity
 from counterfeit.detector.scorer import Photograph, decode_photograph
@@ -70,6 +70,19 @@ def test_one_pass_looks_at_patches_once(detector: Detector, monkeypatch: pytest.
         torch.testing.assert_close(logit, detector(images), rtol=0, atol=1e-6)
     assert patch.shape == distance.shape == (2, 8, 8)
     assert distance.min() >= 0 and distance.max() <= 2
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_passes_side_by_side_keep_the_order(detector: Detector, threads: int) -> None:
+    engine = onnx_engine(detector_onnx(detector), threads)
+    pixels = np.random.default_rng(0).integers(0, 256, (2 * PASS + 3, 64, 64, 3), dtype=np.uint8)
+    alone = [engine(image[None]) for image in pixels]
+    for count in (1, 2, PASS, len(pixels)):
+        together = engine(pixels[:count])
+        assert together.patch_map.shape == (count, 8, 8)
+        for name, values in together._asdict().items():
+            expected = np.concatenate([getattr(one, name) for one in alone[:count]])
+            np.testing.assert_allclose(values, expected, atol=2e-5, err_msg=name)
 
 
 def sources() -> tuple[list[Photograph], list[int]]:

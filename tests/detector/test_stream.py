@@ -3,6 +3,7 @@
 Without torch: the process that is killed begins faster so.
 """
 
+import csv
 import importlib.metadata
 import json
 import os
@@ -152,6 +153,37 @@ def test_every_row_of_a_table_has_its_row(tmp_path: Path) -> None:
     assert found[0] == found[-1] and found[7] == {**found[8], "path": "inside.png"}
     assert all((row["status"] == "ok") == (row["score"] is not None) == (row["error"] is None) for row in found)
     assert (counts["inputs"], counts["ok"], counts["error"]) == (11, 4, 7)
+
+
+def test_hostile_names_and_files_are_rows(tmp_path: Path) -> None:
+    root, names = tmp_path / "root", [
+        "<script>alert(1)<|script>.png", "=cmd().png", "%2e%2e%2fescape.png", "line\nbreak.png", "n" * 240 + ".png",
+        "\u202egnp.exe.png", "'; DROP TABLE item; --.png",
+    ]  # fmt: skip
+    root.mkdir()
+    for name in names:
+        Image.new("RGB", (16, 12), "white").save(root / name)
+    Image.new("1", (9000, 9000)).save(root / "bomb.png")
+    counts = score(root, tmp_path / "of folder", tmp_path / "cache")
+    reason = {row["path"]: row["error"] for row in rows(tmp_path / "of folder")}
+    assert reason == {**dict.fromkeys(names), "bomb.png": "more than 40 megapixels"}
+    assert counts["ok"] == len(names)
+    with (tmp_path / "of folder/scores.csv").open(newline="", encoding="utf-8") as file:
+        assert {row["path"].removeprefix("'") for row in csv.DictReader(file)} >= {*names, "bomb.png"} - {names[-1]}
+
+    table = [*names, "../secret.png", "%2e%2e/secret.png", "nul\0.png", "x" * 300, "/etc/passwd\n", "C:\\secret.png"]
+    pq.write_table(pa.table({"path": table}), root / "table.parquet")
+    score(root / "table.parquet", tmp_path / "of table", tmp_path / "cache")
+    errors = [row["error"] for row in rows(tmp_path / "of table")]
+    assert errors[: len(names)] == [None] * len(names)
+    assert errors[len(names) :] == [
+        "outside of root",
+        "missing",
+        "unreadable",
+        "unreadable",
+        "outside of root",
+        "missing",
+    ]
 
 
 def test_the_same_content_is_scored_once(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from counterfeit.synthesis import Bank, SynthesisSettings, transplants
 from counterfeit.synthesis.procedural import procedural
 
 COUNT, DOSE, FOUND = 9, 0.3, 6
+MASKED = [arm for arm in BANKS if arm not in FROM_NOISE]
 ADDING = [arm for arm in get_args(Arm) if arm not in ("one-class", "real", "oracle")]
 
 
@@ -96,14 +97,15 @@ def test_shapes_fit_each_other_and_the_real_photographs_come_first(seed: Seed, a
 
 @pytest.mark.parametrize("dose", [0.1, 2.0])
 @pytest.mark.parametrize("arm", ADDING)
-def test_added_images_weigh_the_dose_of_the_real_ones_of_their_label(seed: Seed, arm: str, dose: float) -> None:
+def test_the_dose_goes_to_the_image_heads_or_with_masks_to_the_mask_heads(seed: Seed, arm: str, dose: float) -> None:
     made, real = make(seed, arm, dose), seed.real
     added = ~made.real
+    assert made.dose == (dose if arm in MASKED else 0)
     assert added.sum() == 2 * COUNT and not made.original[added].any()
     for label in (0, 1):
         assert (added & (made.label == label)).sum() == COUNT
         weight = made.weight[added & (made.label == label)].sum()
-        assert weight == pytest.approx(dose * (real.label == label).sum())
+        assert weight == pytest.approx(0 if arm in MASKED else dose * (real.label == label).sum())
 
 
 @pytest.mark.parametrize("arm", get_args(Arm))
@@ -154,7 +156,7 @@ def test_a_mix_appears_once_for_each_label_with_its_share(seed: Seed, arm: str) 
 def test_only_arms_with_known_masks_teach_the_patch_head(seed: Seed) -> None:
     for arm in ADDING:
         known = ~np.isnan(make(seed, arm).masks).any((1, 2))
-        assert known.any() == (arm in BANKS and arm not in FROM_NOISE), arm
+        assert known.any() == (arm in MASKED), arm
 
 
 def test_the_oracle_doubles_the_real_counterfeits_and_nothing_else(seed: Seed) -> None:

@@ -95,7 +95,7 @@ def test_a_run_with_tensorboard_holds_detector_and_gan(tmp_path):
 @pytest.mark.slow
 def test_without_a_logger_every_detector_leaves_its_losses_as_csv(tmp_path):
     assert main([*TINY, f"--data.cache={tmp_path / 'cache'}", f"--out={tmp_path / 'run'}"]) == 0
-    for arm, dose in (("real", "0"), ("synthetic", "0.3")):
+    for arm, dose in (("real", "0"), ("synthetic", "1")):
         file = tmp_path / "run" / "detector" / "0" / arm / dose / "log" / "metrics.csv"
         rows = list(csv.DictReader(file.read_text().splitlines()))
         losses = [float(row["loss_image"]) for row in rows if row["loss_image"]]

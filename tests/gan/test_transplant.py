@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from counterfeit.gan.transplant import Sources, draw_composites, host_candidates, to_float, to_pixels
+from counterfeit.gan.transplant import (
+    Sources,
+    draw_composites,
+    evidence_masks,
+    host_candidates,
+    moved,
+    to_float,
+    to_pixels,
+)
 
 GENUINE, COUNTERFEITS, SIZE, GRID = 12, 3, 64, 8
 
@@ -37,21 +45,34 @@ def test_pixels_outside_the_mask_are_the_hosts(sources: Sources) -> None:
     assert made.images.min() >= 0 and made.images.max() <= 1
 
 
-def test_the_mask_lies_where_evidence_is_highest(sources: Sources) -> None:
-    made = draw_composites(sources, 1, 10, np.random.default_rng(3), flips=False)
+def test_a_mask_begins_where_evidence_is_highest(sources: Sources) -> None:
+    masks = evidence_masks(sources.evidence, SIZE, np.random.default_rng(3))
     cell = SIZE // GRID
-    middle = made.masks[:, 0, 2 * cell + 4 : 4 * cell - 4, 5 * cell + 4 : 7 * cell - 4]
-    assert middle.min() >= 0.6 - 1e-6 and made.masks.max() <= 1
-    assert made.masks.mean() < 0.5
+    inside = masks[:, 0, 2 * cell : 4 * cell, 5 * cell : 7 * cell].mean((1, 2))
+    assert (inside > 2 * masks.mean((1, 2, 3))).all() and masks.max() <= 1
+    assert masks.mean() < 0.3
 
 
-def test_flips_are_the_only_way_to_the_other_side(sources: Sources) -> None:
-    def heavier_left(flips: bool) -> np.ndarray:
-        masks = draw_composites(sources, 1, 30, np.random.default_rng(4), flips).masks[:, 0, 16:32]
-        return (masks[:, :, 8:24].mean((1, 2)) > masks[:, :, 40:56].mean((1, 2))).numpy()
+def test_evidence_moves_with_its_mask_to_other_places_angles_and_sizes() -> None:
+    masks = torch.zeros(200, 1, SIZE, SIZE)
+    masks[:, :, 24:40, 20:36] = 1
+    images, found = moved(masks.expand(-1, 3, -1, -1).clone(), masks, np.random.default_rng(4))
+    assert (images[:, :1] - found).min() > -1e-5  # what was inside is inside still
+    area = found.sum((1, 2, 3)) / 256
+    assert area.min() < 0.6 and area.max() > 1.5
+    line = torch.linspace(-1, 1, SIZE)
+    across = (found[:, 0].sum(1) * line).sum(1) / found.sum((1, 2, 3))
+    assert across.std().item() == pytest.approx(0.3, abs=0.06)
 
-    assert not heavier_left(False).any()
-    assert 5 < heavier_left(True).sum() < 25
+
+def test_flips_mirror_half_of_the_donors(sources: Sources) -> None:
+    def heavier_left(flips: bool) -> float:
+        masks = draw_composites(sources, 1, 400, np.random.default_rng(4), flips).masks[:, 0]
+        return (masks[:, :, :32].mean((1, 2)) > masks[:, :, 32:].mean((1, 2))).float().mean().item()
+
+    # The evidence lies right of the middle; little of it is moved across.
+    assert heavier_left(False) < 0.25
+    assert heavier_left(True) == pytest.approx(0.5, abs=0.1)
 
 
 def test_every_donor_is_used_before_any_repeats(sources: Sources) -> None:

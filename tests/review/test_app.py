@@ -1,5 +1,6 @@
 """The page as a browser and as an attacker meet it. What is refused gets a plain status and an event in the log."""
 
+import html
 import json
 import time
 
@@ -7,6 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from counterfeit.review.access import RateLimit, issue_token
+from counterfeit.review.export import decided, harmless
 from counterfeit.review.verify import faults
 from tests.review.conftest import enter, newcomer
 
@@ -93,6 +95,47 @@ def test_names_are_shown_as_text_and_nothing_else(opened):
     assert all(anna.get(f"/photo/{number}/large").status_code == 200 for number in range(1, 7))
 
 
+def test_names_and_reasons_of_what_was_not_scored_are_text(opened):
+    desk = opened([0.8, *[None] * len(NAMES)], ["shop/one.png", *NAMES])
+    page = enter(desk, "anna").get("/queue?show=unreadable").text
+    assert "<script>alert" not in page
+    assert "\u202e" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "%2e%2e%2fescape.png" in page
+
+
+@pytest.mark.parametrize(
+    "note", ["<script>alert(1)</script>", "=cmd()", "../../etc/passwd", "%2e%2e", "a\0b", "x" * 300]
+)
+def test_a_note_is_shown_as_text_and_exported_harmless(opened, note):
+    desk = opened([0.8])
+    anna = enter(desk, "anna")
+    assert anna.post("/item/1/decide", version="0", choice="counterfeit/other", note=note).status_code == 303
+    page = anna.get("/item/1").text
+    assert "<script>alert" not in page
+    assert "\0" not in page
+    assert html.escape(note.replace("\0", "")) in page
+    (row,) = decided(desk.db.reading())
+    assert not harmless(row["note"]).startswith("=")
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>.png", "../../x.png", "%2e%2e/x.png", "a\0.png", "a\n.png", "n" * 300, "=cmd()"]
+)
+def test_uploads_are_refused_and_logged(opened, name):
+    desk = opened([0.8])
+    anna = enter(desk, "anna")
+    before = sorted(path.name for path in desk.scored.folder.iterdir())
+    for path in ("/item/1/decide", "/login", "/undo"):
+        answer = anna.client.post(path, files={"note": (name, b"\x89PNG" + b"0" * 100_000, "image/png")})
+        assert answer.status_code == 415
+        assert "<script>" not in answer.text
+        assert refusals(desk)[-1]["why"] == "not a form"
+    assert anna.client.post("/upload", files={"file": (name, b"0")}).status_code in (404, 405)
+    assert sorted(path.name for path in desk.scored.folder.iterdir()) == before
+    assert not faults(desk.db.reading())
+
+
 @pytest.mark.parametrize("name", ["../outside.png", "../../etc/passwd", "/etc/passwd", "shop/nul\0.png", "link.png"])
 def test_a_path_in_the_scores_leads_nowhere_out_of_the_root(opened, tmp_path, name):
     desk = opened([0.8])
@@ -126,6 +169,12 @@ def test_a_path_in_the_scores_leads_nowhere_out_of_the_root(opened, tmp_path, na
         "/<script>alert(1)</script>",
         "/" + "a" * 300,
         "/queue?show=../x",
+        "/queue?show=%3Cscript%3Ealert(1)%3C/script%3E",
+        "/queue?show=%00",
+        "/queue?show=open%0a",
+        "/queue?show=" + "a" * 300,
+        "/item/=cmd()",
+        "/photo/%2e%2e/large",
         "/queue?page=0",
         "/docs",
         "/openapi.json",
@@ -269,6 +318,28 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(opened):
     cookie = answer.headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=lax" in cookie  # "strict" would shut out who clicks the link in a web mail
+
+
+@pytest.mark.parametrize(
+    ("secure", "said", "expected"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (False, {"x-forwarded-proto": "https"}, True),
+        (False, {"x-forwarded-proto": "HTTPS, http"}, True),
+        (False, {"x-forwarded-proto": "http"}, False),
+        (True, {"x-forwarded-proto": "http"}, True),
+    ],
+)
+def test_behind_tls_no_cookie_is_sent_in_the_clear(opened, secure, said, expected):
+    desk = opened([0.8])
+    client = newcomer(desk, secure=secure, password="correct horse battery")
+    path = f"/enter?token={issue_token(desk.db, 'anna')}"
+    by_link = client.get(path, headers=said, follow_redirects=False).headers["set-cookie"]
+    fields = {"reviewer": "anna", "password": "correct horse battery"}
+    by_name = client.post("/login", data=fields, headers=said, follow_redirects=False).headers["set-cookie"]
+    for cookie in (by_link, by_name):
+        assert ("secure" in cookie.lower().split("; ")) == expected
 
 
 def test_leaving_ends_the_session(opened):

@@ -100,9 +100,17 @@ def test_links_begin_with_an_address_that_others_can_reach(monkeypatch, place, l
 
 
 def test_a_proxy_on_this_machine_is_answered_under_its_name():
-    names = Place("127.0.0.1", 0, address="https://Review.example:8443").names()
-    assert names == ["127.0.0.1", "[::1]", "localhost", "review.example"]
+    place = Place("127.0.0.1", 0, address="https://Review.example:8443")
+    assert place.names() == ["127.0.0.1", "[::1]", "localhost", "review.example"]
     assert Place("0.0.0.0", 0, local=False).names() is None
+
+
+@pytest.mark.parametrize(
+    ("address", "secure"), [("https://a.example", True), ("HTTPS://a.example", True), ("http://a.example", False)]
+)
+def test_the_cookie_is_for_tls_where_the_address_is(address, secure):
+    assert Place("127.0.0.1", 0, address=address).secure() == secure
+    assert not Place("127.0.0.1", 0).secure()
 
 
 @pytest.mark.parametrize(
@@ -245,3 +253,20 @@ def test_a_link_works_once_and_raw_requests_are_refused_and_logged(tmp_path):
     finally:
         server.stop(signal.SIGINT)
     assert server.process.returncode == 0
+
+
+@pytest.mark.slow
+def test_a_page_behind_tls_links_to_its_address_and_keeps_its_cookie_for_tls(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address = "https://review.example"
+    options = ["--reviewers", "[anna]", "--address", address, "--port", str(port)]
+    server = Server(write_scores(tmp_path, [0.4]), *options)
+    try:
+        assert server.links["anna"].startswith(f"{address}/enter?token=")
+        link = server.links["anna"].replace(address, f"http://127.0.0.1:{port}")
+        answer = httpx.get(link, headers={"host": "review.example"})  # as the proxy asks
+        assert answer.status_code == 303
+        assert "secure" in answer.headers["set-cookie"].lower().split("; ")
+    finally:
+        server.stop(signal.SIGINT)

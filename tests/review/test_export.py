@@ -119,9 +119,10 @@ def test_groups_that_the_run_formed_are_formed_anew_and_given_ones_stay(opened, 
     assert groups == [*given.values(), *[""] * 11]
 
 
-def test_a_decided_copy_of_a_known_photograph_shares_its_group(opened, tmp_path):
+@pytest.mark.parametrize("name", ["near{:05d}", "item {}"])
+def test_a_decided_copy_of_a_known_photograph_shares_its_group(opened, tmp_path, name):
     run, root = make_run(tmp_path / "made"), tmp_path / "made" / "known"
-    regroup(run, "near{:05d}".format)
+    regroup(run, name.format)
     desk = opened([0.8, 0.5], reviewers=["anna"])
     buffer = io.BytesIO()
     Image.open(root / "genuine/7.png").save(buffer, "JPEG", quality=85)
@@ -137,6 +138,7 @@ def test_a_decided_copy_of_a_known_photograph_shares_its_group(opened, tmp_path)
     groups = dict(zip(data.photos.path.tolist(), data.photos.group.tolist(), strict=True))
     (copy,) = (path for path in groups if path.startswith("decided/genuine"))
     assert [path for path in groups if groups[path] == groups[copy]] == [copy, "known/genuine/7.png"]
+    assert (groups[copy] == "item 7") == name.startswith("item")
 
 
 def test_a_folder_of_photographs_joins_the_run_and_the_decisions(opened, tmp_path):
