@@ -23,7 +23,7 @@ Tell = Callable[[str], None]
 
 def check_repeated(experiment: ExperimentSettings) -> None:
     """Raise ``UserError`` where there is no product that adds images to the real ones."""
-    if len(experiment.cells()) < 2 or experiment.product() in WITHOUT_DOSE:
+    if experiment.product() in WITHOUT_DOSE:
         raise UserError(
             "experiment.learning_curve and experiment.holdout_kind compare 'real' with an arm that adds images:"
             " add one to experiment.arms, as synthetic"
