@@ -1,5 +1,6 @@
 """Photographs as the experiment sees them: checked, decoded once, grouped, split by seed, with augmented views."""
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,6 +96,7 @@ class ProductData(pl.LightningDataModule):
         self.num_workers = num_workers
         self.cache = Path(cache).expanduser() if cache else default_cache_folder()
         self.drawn_genuine, self.drawn_counterfeit = drawn_genuine, drawn_counterfeit
+        self.unseen: NDArray[np.bool_] | None = None
         self.photos: Photos
         self.quarantine: list[tuple[str, str]]
         self._loaded: Loaded
@@ -143,15 +145,45 @@ class ProductData(pl.LightningDataModule):
         group = _strings(near_duplicate_groups(pixels, features, self.photos.group.tolist()))
         self.photos = Photos(**{**vars(self.photos), "group": group})
 
+    def with_counterfeits(self, count: int | None) -> "ProductData":
+        """The same photographs and splits with another limit of the training counterfeits.
+
+        At one seed the counterfeits of a smaller limit are among those of a larger one.
+        """
+        view = copy.copy(self)
+        view.counterfeits = count
+        return view
+
+    def with_unseen(self, chosen: NDArray[np.bool_]) -> "ProductData":
+        """The same photographs as if some counterfeits were met in test for the first time, and test held no others.
+
+        The limit of the training counterfeits counts those that are left.
+
+        Args:
+            chosen: ``(N,)``, true for the counterfeits that training and validation do without.
+        """
+        view = copy.copy(self)
+        view.unseen = chosen
+        return view
+
     def split(self, seed: int) -> NDArray[np.str_]:
-        """``(N,)`` of ``train``, ``validation``, ``test`` and, for training counterfeits over the limit, ``unused``."""
+        """The split of each photograph.
+
+        Returns:
+            ``(N,)`` of ``train``, ``validation``, ``test``, ``unused`` (training counterfeits over the limit) and
+            ``held out`` (see :meth:`with_unseen`).
+        """
         photos = self.photos
         split = photos.split
         if split is None:
             split = split_groups(photos.label, photos.group, fractions=self.fractions, seed=seed)
         split = split.astype("U10")
-        if self.counterfeits is not None:
-            keep = limit_counterfeits(split, photos.label, photos.group, self.counterfeits, seed)
+        limit = self.counterfeits
+        if self.unseen is not None:
+            split[(photos.label == 1) & (self.unseen != (split == "test"))] = "held out"
+            limit = None if limit is None else min(limit, int(((split == "train") & (photos.label == 1)).sum()))
+        if limit is not None:
+            keep = limit_counterfeits(split, photos.label, photos.group, limit, seed)
             split[~keep] = "unused"
         return split
 

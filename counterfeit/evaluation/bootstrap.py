@@ -70,7 +70,40 @@ def resampled_mean(actual: Array, replicates: Array, seed: int = 0) -> Resampled
     low, high = np.quantile(draws, (0.025, 0.975))
     beyond = min((draws <= 0).sum(), (draws >= 0).sum())
     p = min(1.0, 2 * (float(beyond) + 1) / (len(draws) + 1))
+    if estimate == 0:
+        p = 1.0
+    # Where few replicates differ at all, centring moves all the others to one side of the estimate.
+    low, high = min(low, estimate), max(high, estimate)
     return Resampled(estimate, float(low), float(high), p, errors.total, errors.images, errors.training, errors.freedom)
+
+
+def joint_draws(actual: Array, replicates: Array, seed: int = 0) -> Array:
+    """Draws of the means of several metrics together, each with the spread that `resampled_mean` gives it alone.
+
+    `actual` is `(S, C)`, the columns of each seed; `replicates` is `(R, S, C)`, the same under resampled groups. The
+    columns move together as they do under resampled groups and between seeds. Replicates with an undefined value are
+    left out.
+
+    Returns `(R', C)`; empty where a column is undefined for a seed, or no replicate is left.
+    """
+    replicates = replicates[np.isfinite(replicates).all(axis=(1, 2))]
+    if not np.isfinite(actual).all() or replicates.size == 0:
+        return np.empty((0, actual.shape[1]))
+    apart = actual - actual.mean(axis=0)
+    length = np.linalg.norm(apart, axis=0)
+    # One deviation for each seed, shared by its columns; along a column it has unit variance.
+    noise = np.random.default_rng([seed, 1]).normal(size=(len(replicates), len(actual)))
+    training = noise @ np.divide(apart, length, out=np.zeros_like(apart), where=length > 0)
+    deviation = replicates.mean(axis=1)
+    deviation -= deviation.mean(axis=0)
+    for column in range(actual.shape[1]):
+        errors = _two_way_errors(actual[:, column], replicates[:, :, column])
+        deviation[:, column] += errors.training * training[:, column]
+        spread = float(deviation[:, column].std())
+        widened = errors.total * float(stdtrit(errors.freedom, 0.975) / ndtri(0.975))
+        deviation[:, column] *= widened / spread if spread else 0.0
+    means: Array = actual.mean(axis=0) + deviation
+    return means
 
 
 def _two_way_errors(actual: Array, replicates: Array) -> _Errors:

@@ -1,5 +1,6 @@
 """One cell of the experiment: seed, arm and dose, trained once, its bank, its predictions, its detector."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,12 @@ class Cells:
     ) -> None:
         self.folder, self.make_detector, self.make_trainer = folder, make_detector, make_trainer
         self.operating_point, self.synthesis, self.gan = operating_point, synthesis, gan
+
+    def elsewhere(self, path: Path) -> "Cells":
+        """The same in a folder of its own, for seeds that see the photographs otherwise."""
+        other = copy.copy(self)
+        other.folder = RunFolder(path)
+        return other
 
     def predictions(self, seed: Seed, arm: str, dose: float) -> Path:
         """``predictions.parquet`` of the cell's test images; written last, so that it marks a finished cell."""

@@ -27,20 +27,21 @@ from counterfeit.evaluation.predictions import read_cell
 from counterfeit.experiment.arms import BANKS
 from counterfeit.experiment.audit import write_audits
 from counterfeit.experiment.cells import Cells
+from counterfeit.experiment.curve import available_counts, write_curve
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.gallery import write_gallery
+from counterfeit.experiment.holdout import check_kinds, write_holdout
 from counterfeit.experiment.oracle import check_oracle
+from counterfeit.experiment.repeat import Repeater, check_repeated, train_generators
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import BASELINE, CONTROLS, WITHOUT_DOSE, ExperimentSettings
 from counterfeit.experiment.ship import ship
-from counterfeit.gan.loggers import publish
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
-from counterfeit.gan.train import train_refiner
 from counterfeit.report.html import write_report
 from counterfeit.synthesis import SynthesisSettings
 from counterfeit.synthesis.mixing import check_smote
 
-Stage = Literal["data", "gan", "synthesis", "detector", "compare", "report"]
+Stage = Literal["data", "gan", "synthesis", "detector", "compare", "curve", "holdout", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -99,13 +100,14 @@ def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None) -> Outcome
             "experiment.arms names nothing to compare 'real' with: add an arm, or leave compare out of --stages"
         )
     parse_rule(plan.experiment.operating_point)
+    chosen = _chosen_stages(plan.experiment, stages)
     folder = RunFolder(out)
     folder.check(plan.config, stages is not None)
     plan.data.prepare_data()
     plan.data.setup()
     started = _Run(plan, folder)
     folder.claim(plan.config, stages is not None)  # not before the splits are known to be possible
-    return started.stages([stage for stage in STAGES if stages is None or stage in stages])
+    return started.stages(chosen)
 
 
 class _Run:
@@ -129,6 +131,7 @@ class _Run:
                 check_smote(seed.label)
             if self._needs("oracle") and (note := check_oracle(seed)):
                 console.print(f"  {note}")
+        self._check_repetitions()
         rule = plan.experiment.operating_point
         self.cells = Cells(folder, plan.make_detector, plan.make_trainer, rule, plan.synthesis, plan.gan)
 
@@ -167,18 +170,9 @@ class _Run:
 
     def _gan(self) -> None:
         for seed in self.seeds:
-            for settings in self.generators:
-                folder, flips = self.folder.gan(seed.number, settings.kind), self.plan.data.flips
-                finished = (folder / "done.json").exists()
-                done = train_refiner(
-                    folder, seed.sources, settings, seed.number, flips=flips, trainer=self.plan.gan_trainer
-                )
-                if not done["healthy"]:
-                    instead = "made of plain transplants" if settings.kind == "refiner" else "empty"
-                    reason = f"the {settings.kind} failed three times ({done['reason']})"
-                    console.print(f"  seed {seed.number}: {reason}; its bank is {instead}")
-                if not finished:
-                    publish(folder, self.plan.make_trainer().loggers, seed.number)
+            trained = (self.generators, self.plan.gan_trainer, self.plan.make_trainer)
+            for note in train_generators(self.folder, seed, *trained):
+                console.print(f"  {note}")
 
     def _synthesis(self) -> None:
         for seed in self.seeds:
@@ -217,6 +211,32 @@ class _Run:
         best = (product, comparison.product_dose) if kept else (BASELINE, 0.0)
         ship(self.cells, self.seeds[0], best[0], best[1], self.plan.experiment.alpha)
 
+    def _curve(self) -> None:
+        write_curve(self._repeater(), self.seeds, self.counts, self.plan.experiment.resamples)
+
+    def _holdout(self) -> None:
+        write_holdout(self._repeater(), self.seeds, self.kinds, self.kinds_left_out, self.plan.experiment.resamples)
+
+    def _repeater(self) -> Repeater:
+        def tell(line: str) -> None:
+            console.print(f"  {line}", style="dim", markup=False)
+
+        return Repeater(self.cells, self.plan.experiment, self.plan.gan_trainer, tell)
+
+    def _check_repetitions(self) -> None:
+        """What the learning curve and unseen kinds can be measured on; raises where that is nothing."""
+        experiment = self.plan.experiment
+        if experiment.learning_curve is not None:
+            check_repeated(experiment)
+            self.counts, note = available_counts(self.seeds, experiment.learning_curve, experiment.product())
+            if note:
+                console.print(f"  {note}")
+        if experiment.holdout_kind is not None:
+            check_repeated(experiment)
+            self.kinds, self.kinds_left_out = check_kinds(self.seeds, experiment.holdout_kind)
+            for kind, reason in self.kinds_left_out.items():
+                console.print(f"  {kind} is not held out: it {reason}")
+
     def _report(self) -> None:
         if not self.folder.comparison.exists():
             raise UserError(f"{self.folder.comparison} is missing: run the stage compare first")
@@ -238,6 +258,19 @@ def _dose_reason(product: str, doses: int, used: list[float]) -> str:
         f"{reason}; {min(used):.2f} to {max(used):.2f} was used: masks are believed as far as the distance from "
         "genuine patches tells the training counterfeits"
     )
+
+
+def _chosen_stages(experiment: ExperimentSettings, named: Sequence[Stage] | None) -> list[Stage]:
+    """Those named, in their own order; without names all but those that the experiment does not ask for."""
+    unset: dict[Stage, str] = {}
+    if experiment.learning_curve is None:
+        unset["curve"] = "experiment.learning_curve, as in '[8,16,32]'"
+    if experiment.holdout_kind is None:
+        unset["holdout"] = "experiment.holdout_kind, as in all"
+    for stage, option in unset.items():
+        if named is not None and stage in named:
+            raise UserError(f"the stage {stage} needs --{option}")
+    return [stage for stage in STAGES if (stage in named if named is not None else stage not in unset)]
 
 
 def _check_seeds(seeds: list[int]) -> None:

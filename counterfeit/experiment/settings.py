@@ -41,6 +41,10 @@ class ExperimentSettings:
             costs c wrong accusations) or ``capacity=k/m`` (at most k of m images can be reviewed).
         alpha: share of each class that may fall into the wrong band of the detector that is kept.
         resamples: replicates of the bootstrap.
+        learning_curve: numbers of training counterfeits at which ``real`` and the product are trained again; numbers
+            above what the set has are left out. None: no curve.
+        holdout_kind: a kind of counterfeit that ``real`` and the product are trained without and tested on, or ``all``
+            for one kind after the other. None: no such test.
     """
 
     arms: list[Arm] = field(default_factory=lambda: ["one-class", "real", "placebo", "transplant", "synthetic"])
@@ -48,12 +52,16 @@ class ExperimentSettings:
     operating_point: str = "fpr<=0.05"
     alpha: float = 0.1
     resamples: int = 2000
+    learning_curve: list[int] | None = None
+    holdout_kind: str | None = None
 
     def __post_init__(self) -> None:
         if self.resamples < 1:
             raise UserError(f"experiment.resamples must be at least 1, not {self.resamples}")
         if not 0 < self.alpha <= 0.5:
             raise UserError(f"experiment.alpha must be above 0 and at most 0.5, not {self.alpha}")
+        if self.learning_curve is not None and (not self.learning_curve or min(self.learning_curve) < 1):
+            raise UserError(f"experiment.learning_curve {self.learning_curve}: give counts of at least 1, as in [8,16]")
 
     def cells(self) -> list[tuple[Arm, float]]:
         """Every arm with every dose that applies to it, ``real`` first."""
@@ -82,3 +90,7 @@ class ExperimentSettings:
         """
         arms: list[Arm] = [arm for arm, _ in self.cells()[1:]] or ["real"]
         return max(arms, key=lambda arm: (arm == PRODUCT, arm not in CONTROLS, arms.index(arm)))
+
+    def product_dose(self) -> float:
+        """The product's dose: the smallest it is trained at."""
+        return min(dose for arm, dose in self.cells() if arm == self.product())

@@ -24,6 +24,7 @@ SCHEMA = 1
 _HASHED = ("config.yaml", "manifest.parquet", "splits.parquet", "comparison.json", "detector.safetensors")
 _OPTIONAL = {
     "learning_curve": "learning curve and worth",
+    "holdout": "unseen kinds",
     "audits": "audits",
     "robustness": "robustness",
 }
@@ -65,6 +66,7 @@ def content(run: Path, comparison: Comparison, plain: dict[str, Any]) -> dict[st
         "decision": decision(comparison),
         "comparison": plain,
         "learning_curve": optional["learning_curve"],
+        "holdout": optional["holdout"],
         "dose": {
             "arm": comparison.product,
             "dose": plain.get("dose", comparison.product_dose),

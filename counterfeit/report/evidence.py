@@ -66,7 +66,8 @@ def learning_panels(curve: Mapping[str, Any] | None) -> list[Panel]:
 
 
 def _learning_panels(curve: Mapping[str, Any]) -> list[Panel]:
-    counts, arms = [float(count) for count in curve["counts"]], curve["arms"]
+    counts = [float(count) for count in curve["counts"]]
+    arms = dict(sorted(curve["arms"].items(), key=lambda arm: arm[0] != "real"))
     names: Mapping[str, str] = {str(metric): name for metric, name in METRIC_NAMES.items()}
     panels = []
     for metric in dict.fromkeys(metric for values in arms.values() for metric in values):
@@ -134,10 +135,15 @@ def _curve_basis(curve: Mapping[str, Any]) -> str:
 
 def _worth(entry: Mapping[str, Any]) -> str:
     value, low, high = (entry.get(name) for name in ("value", "low", "high"))
-    about = f"With {entry['counterfeits']} real counterfeits: " if "counterfeits" in entry else ""
+    words = [f"With {entry['counterfeits']} real counterfeits"] if "counterfeits" in entry else []
+    if "metric" in entry:
+        words.append(f"{'by' if words else 'By'} {METRIC_NAMES.get(entry['metric'], entry['metric'])}")
+    about = f"{', '.join(words)}: " if words else ""
     seeds = f"{entry['n']} {'seed' if entry['n'] == 1 else 'seeds'}"
     if value is None:
-        return f"{about}not defined, the curve does not reach far enough ({seeds})."
+        bounds = [f"{word} {end:.2g} times" for word, end in (("at least", low), ("at most", high)) if end is not None]
+        ends = f"95 % interval: {' and '.join(bounds)} as many; " if bounds else ""
+        return f"{about}outside of the curve, on which no count gains as much ({ends}{seeds})."
     left = "below the curve" if low is None else f"{low:.2g}"
     right = "beyond the curve" if high is None else f"{high:.2g}"
     return f"{about}as good as {value:.2g} times as many (95 % interval {left} to {right}; {seeds})."

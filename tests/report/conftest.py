@@ -74,8 +74,30 @@ LEARNING_CURVE = {
     "worth": [
         {"counterfeits": 12, "value": 2.1, "low": 1.4, "high": 3.2, "n": 2},
         {"counterfeits": 24, "value": 1.3, "low": 0.9, "high": None, "n": 2},
+        {"counterfeits": 24, "metric": "auroc", "value": None, "low": 1.2, "high": None, "n": 2},
     ],
 }
+HOLDOUT = {
+    "product": "synthetic", "dose": 0.1, "seeds": 2, "resamples": 100, "least_test": 8,
+    "left_out": {"ink": "has 3 test images in a seed, fewer than 8"},
+    "kinds": [
+        {
+            "kind": "font", "n_genuine": 128, "n_counterfeit": 17, "n_alone": 9, "n_learned": 21,
+            "arms": {
+                "real": {"auroc": [0.612, 0.5, 0.7], "recall_at_5pct_fpr": None},
+                "synthetic": {"auroc": [0.655, 0.55, 0.75], "recall_at_5pct_fpr": [0.3, 0.2, 0.4]},
+            },
+            "differences": {
+                "auroc": {"estimate": 0.043, "low": -0.011, "high": 0.097, "p": 0.1},
+                "recall_at_5pct_fpr": dict.fromkeys(("estimate", "low", "high", "p")),
+            },
+        }
+    ],
+    "average": {
+        "auroc": {"estimate": 0.021, "low": -0.01, "high": 0.05, "p": 0.2},
+        "recall_at_5pct_fpr": {"estimate": 0.034, "low": 0.01, "high": 0.06, "p": 0.01},
+    },
+}  # fmt: skip
 ROBUSTNESS = {
     "corruptions": [
         {
@@ -123,6 +145,7 @@ def full_run(tmp_path_factory):
     (run / "quarantine.csv").write_text("path,reason\na.jpg,truncated file\n")
     (run / "audits.json").write_text(json.dumps(AUDITS))
     (run / "learning_curve.json").write_text(json.dumps(LEARNING_CURVE))
+    (run / "holdout.json").write_text(json.dumps(HOLDOUT))
     (run / "robustness.json").write_text(json.dumps(ROBUSTNESS))
     for seed in ("0", "1"):
         done = {"seed": int(seed), "attempt": 0, "healthy": seed == "0", "reason": "collapsed" if seed == "1" else None}

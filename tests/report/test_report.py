@@ -172,7 +172,7 @@ def test_everything_else_may_be_missing(bare_run):
     assert "Left out: this run folder holds no predictions" in words
     assert "No sample grid" in words
     assert "Configuration" not in words
-    assert "Not measured in this run: learning curve and worth, audits, robustness." in words
+    assert "Not measured in this run: learning curve and worth, unseen kinds, audits, robustness." in words
     assert 'id="audits"' not in page.source
     assert "Training of the GAN" not in words
 
@@ -210,7 +210,19 @@ def test_a_large_sample_grid_is_made_smaller(bare_run):
 
 
 def test_the_order_is_the_order_of_questions(page):
-    wanted = ("decision", "differences", "arms", "learning", "dose", "audits", "gan", "robustness", "slices", "errors")
+    wanted = (
+        "decision",
+        "differences",
+        "arms",
+        "learning",
+        "unseen",
+        "dose",
+        "audits",
+        "gan",
+        "robustness",
+        "slices",
+        "errors",
+    )
     places = [page.source.index(f'<section id="{name}"') for name in (*wanted, "provenance", "limits")]
     assert places == sorted(places)
 
@@ -241,8 +253,8 @@ def test_no_figure_without_its_interval_and_n(page):
 def test_report_json_says_what_the_page_says(page, full_run):
     said = json.loads((full_run / "report.json").read_text())
     assert list(said) == [
-        "schema", "run", "headline", "decision", "comparison", "learning_curve", "dose", "audits", "gan", "synthesis",
-        "robustness", "slices", "gallery", "quarantine", "provenance", "limits",
+        "schema", "run", "headline", "decision", "comparison", "learning_curve", "holdout", "dose", "audits", "gan",
+        "synthesis", "robustness", "slices", "gallery", "quarantine", "provenance", "limits",
     ]  # fmt: skip
     assert said["headline"]["by_how_much"] in page.words()
     assert said["comparison"]["verdict"] == said["headline"]["verdict"] == "HELPS"
