@@ -159,7 +159,8 @@ class Cells:
             return empty_bank(), {"drawn": 0, "kept": 0, "seed": number, "generator": done}
         real = self.candidates(seed)
         draw = draw_from_noise(real, generate)
-        bank, provenance = synthesise(real, lambda images, masks, _: images, settings, number, draw=draw)
+        whole = replace(settings, refined=1.0)  # nothing of them was pasted
+        bank, provenance = synthesise(real, lambda images, masks, _: images, whole, number, draw=draw)
         if len(np.unique(bank.label)) < 2:  # one label alone would make "generated" the label
             bank = empty_bank()
         return bank, provenance | {"generator": done}

@@ -51,16 +51,16 @@ def write_bank(folder: Path, bank: Bank, provenance: dict[str, Any], source: Dig
         folder: to be written or replaced.
         bank: the images.
         provenance: how they were made.
-        source: the mark that every changed image carries.
+        source: the mark that every changed image carries, but for composites that a bank says were not refined.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    mark = PngInfo()
-    mark.add_itxt("XML:com.adobe.xmp", _xmp(source))
+    plain = bank.scores["refined"] == 0 if "refined" in bank.scores else np.zeros(len(bank), bool)
+    sources = np.where(plain, "compositeCapture", source).tolist()
     names = [f"{'counterfeit' if y else 'genuine'}_{i:05d}.png" for i, y in enumerate(bank.label)]
-    for name, pixels, mask in zip(names, bank.pixels, bank.masks, strict=True):
-        Image.fromarray(pixels).save(partial / name, pnginfo=mark if mask.any() else None, compress_level=1)
+    for name, pixels, mask, origin in zip(names, bank.pixels, bank.masks, sources, strict=True):
+        Image.fromarray(pixels).save(partial / name, pnginfo=_mark(origin) if mask.any() else None, compress_level=1)
         Image.fromarray(mask).save(partial / name.replace(".png", ".mask.png"), compress_level=1)
     columns = {
         "path": pa.array(names),
@@ -105,9 +105,12 @@ def _read_images(paths: list[Path], empty: tuple[int, ...]) -> NDArray[np.uint8]
     return np.stack([np.asarray(Image.open(path)) for path in paths]) if paths else np.zeros(empty, np.uint8)
 
 
-def _xmp(source: str) -> str:
-    return (
+def _mark(source: str) -> PngInfo:
+    mark = PngInfo()
+    mark.add_itxt(
+        "XML:com.adobe.xmp",
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-        f'Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCES}{source}"/></rdf:RDF></x:xmpmeta>'
+        f'Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCES}{source}"/></rdf:RDF></x:xmpmeta>',
     )
+    return mark

@@ -32,12 +32,14 @@ class SynthesisSettings:
         count: images kept of each label.
         overdraw: candidates drawn for each counterfeit kept; genuine ones need no choice of hardness, only twice.
         hard: share of the kept that are chosen for hardness, the rest at random among the gated.
+        refined: share of the candidates that the refiner changes; the others stay as they were pasted.
         novelty: smallest mean change of the host inside the mask, in grey levels of 255.
     """
 
     count: int = 200
     overdraw: int = 5
     hard: float = 0.5
+    refined: float = 0.5
     novelty: float = 2.0
 
     def __post_init__(self) -> None:
@@ -45,6 +47,8 @@ class SynthesisSettings:
             raise UserError("synthesis.count and synthesis.overdraw must be at least 1")
         if not 0 <= self.hard <= 1:
             raise UserError(f"synthesis.hard is a share between 0 and 1, not {self.hard}")
+        if not 0 <= self.refined <= 1:
+            raise UserError(f"synthesis.refined is a share between 0 and 1, not {self.refined}")
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def synthesise(
     for label in (1, 0):
         generator = np.random.default_rng([seed, label])
         drawn = settings.count * (settings.overdraw if label else min(2, settings.overdraw))
-        made = _made(real.sources, draw, refine, label, drawn, generator)
+        made = _made(real.sources, draw, refine, settings.refined, label, drawn, generator)
         part, counts[NAMES[label]] = _gated(real, made, gates, settings, generator)
         parts.append(part)
     provenance = {key: {name: counts[name][key] for name in counts} for key in ("drawn", "kept", "rejected")}
@@ -112,7 +116,7 @@ def synthesise(
 
 @dataclass(frozen=True)
 class _Made:
-    """Candidates of one label as they will be stored, and how much each changes its host inside the mask."""
+    """Candidates of one label as they will be stored, how much each changes its host, and whether it was refined."""
 
     pixels: NDArray[np.uint8]
     masks: NDArray[np.uint8]
@@ -120,19 +124,30 @@ class _Made:
     donor: NDArray[np.intp]
     label: NDArray[np.int64]
     change: FloatArray
+    refined: FloatArray
 
 
 def _made(
-    sources: Sources, draw: Draw, refine: Refine, label: int, count: int, generator: np.random.Generator
+    sources: Sources,
+    draw: Draw,
+    refine: Refine,
+    share: float,
+    label: int,
+    count: int,
+    generator: np.random.Generator,
 ) -> _Made:
     latents = torch.Generator().manual_seed(int(generator.integers(2**31)))
     parts = []
     for start in range(0, count, CHUNK):  # images as floats take twelve times the memory of their bytes
         composites = draw(label, min(CHUNK, count - start), generator)
-        pixels = to_pixels(refine(composites.images, composites.masks, latents))
+        rows = np.flatnonzero(generator.random(len(composites)) < share)
+        images = composites.images.clone()
+        images[rows] = refine(composites.images[rows], composites.masks[rows], latents)
+        pixels = to_pixels(images)
+        refined = np.isin(np.arange(len(composites)), rows).astype(np.float64)
         change = _change_inside(sources.pixels[composites.host], pixels, composites.masks)
         masks: NDArray[np.uint8] = (composites.masks[:, 0] * 255).round().to(torch.uint8).numpy()
-        parts.append(_Made(pixels, masks, composites.host, composites.donor, composites.label, change))
+        parts.append(_Made(pixels, masks, composites.host, composites.donor, composites.label, change, refined))
     return _Made(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(_Made)))
 
 
@@ -154,14 +169,14 @@ def _gated(
     chosen = passed[
         choose_hard(hardness[passed], features[passed], settings.count, settings.hard if label else 0.0, generator)
     ]
-    scores = {"score": score[chosen], "nearest": nearest[chosen], "change": made.change[chosen]}
+    scores = {"score": score, "nearest": nearest, "change": made.change, "refined": made.refined}
     rejected = Counter(reason.tolist())
     counts = {
         "drawn": len(reason),
         "kept": len(chosen),
         "rejected": {name: rejected[name] for name in REASONS} | {"not chosen": len(passed) - len(chosen)},
     }
-    return _bank(made, chosen, real.path, scores), counts
+    return _bank(made, chosen, real.path, {name: values[chosen] for name, values in scores.items()}), counts
 
 
 def transplants(
@@ -172,7 +187,7 @@ def transplants(
     for label in (1, 0):
         generator = np.random.default_rng([seed, label, 1])
         draw = partial(_composites, sources, flips)
-        made = _made(sources, draw, lambda images, *_: images, label, settings.count, generator)
+        made = _made(sources, draw, lambda images, *_: images, 0.0, label, settings.count, generator)
         parts.append(_bank(made, np.arange(settings.count), path, {}))
     return _joined(parts)
 

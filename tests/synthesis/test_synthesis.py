@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 from typing import get_args
@@ -110,3 +111,11 @@ def test_a_half_written_bank_is_no_bank(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(OSError, match="disk full"):
         write_bank(tmp_path / "bank", bank(), {}, "trainedAlgorithmicMedia")
     assert not (tmp_path / "bank").exists()
+
+
+def test_a_composite_that_was_not_refined_is_not_marked_as_made_by_a_model(tmp_path: Path) -> None:
+    made = dataclasses.replace(bank(), scores={"refined": np.array([1.0, 0.0, 1.0])})
+    write_bank(tmp_path / "bank", made, {}, "trainedAlgorithmicMedia")
+    for name, origin in (("counterfeit_00000", "trainedAlgorithmicMedia"), ("counterfeit_00001", "compositeCapture")):
+        with Image.open(tmp_path / "bank" / f"{name}.png") as image:
+            assert f"digitalsourcetype/{origin}" in image.info["XML:com.adobe.xmp"]

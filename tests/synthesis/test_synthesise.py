@@ -84,7 +84,7 @@ def test_a_refiner_that_washes_the_evidence_out_adds_no_counterfeit(real: Candid
     def wash(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
         return images.mean(1, keepdim=True) * torch.tensor([0.98, 1.0, 1.0]).view(1, 3, 1, 1)
 
-    bank, counts = synthesise(real, wash, SETTINGS, seed=1)
+    bank, counts = synthesise(real, wash, replace(SETTINGS, refined=1.0), seed=1)
     assert counts["kept"]["counterfeit"] == (bank.label == 1).sum() == 0
     rejected = counts["rejected"]["counterfeit"]
     assert rejected["support"] + rejected["label"] == 24
@@ -95,8 +95,22 @@ def test_a_refiner_that_returns_the_host_is_no_novelty(real: Candidates) -> None
         return torch.full_like(images, 120 / 255)
 
     flat = replace(real, sources=replace(real.sources, pixels=np.full_like(real.sources.pixels, 120)))
-    _, counts = synthesise(flat, host, replace_novelty(2.0), seed=1)
+    _, counts = synthesise(flat, host, replace(SETTINGS, novelty=2.0, refined=1.0), seed=1)
     assert counts["kept"] == {"counterfeit": 0, "genuine": 0}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_refiner_changes_the_share_of_candidates_it_is_given(real: Candidates, share: float) -> None:
+    def mark(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
+        images = images.clone()
+        images[:, :, -1, -1] = 1.0  # a white corner, which no photograph has
+        return images
+
+    many = replace(SETTINGS, novelty=0.0, refined=share, count=40, hard=0.0)
+    bank, _ = synthesise(real, mark, many, seed=1)
+    white = (bank.pixels[:, -1, -1] == 255).all(1)
+    assert np.array_equal(white, bank.scores["refined"] == 1)
+    assert white.mean() == pytest.approx(share, abs=0.2 if 0 < share < 1 else 0)
 
 
 def test_the_seed_decides(real: Candidates) -> None:
