@@ -128,7 +128,7 @@ def _with(
     """The real photographs and added images.
 
     Where masks are known, the mask heads learn from them and the image heads do not: no dose of transplants improved
-    the image heads (docs/decisions/0008). Else the weights of each label sum to the dose of the real ones'.
+    the image heads (docs/decisions/0009). Else the weights of each label sum to the dose of the real ones'.
     """
     real = seed.real
     count, grid = len(label), embeddings.patches.shape[1]
