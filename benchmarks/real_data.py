@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from counterfeit.detector import PARTS
 from counterfeit.evaluation.comparison import Comparison, points
 from counterfeit.evaluation.metrics import auroc, recall_at_fpr
 from counterfeit.fit import main as fit
 
 SETS = ("magnetic_tile", "sneakers_af1", "print_scan_codes")
 BEGIN, END = "<!-- real data: begin -->", "<!-- real data: end -->"
-PARTS = ("image", "distance_max", "distance_top", "distance_mean", "patch")
 METRICS = ("auroc", "recall_at_1pct_fpr", "recall_at_5pct_fpr")
 
 

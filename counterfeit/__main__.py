@@ -8,6 +8,7 @@ from collections.abc import Sequence
 VERBS = {
     "fit": "train detectors with and without synthetic counterfeits, and compare them",
     "synthesize": "make more images with the generator of a run, or train a first GAN on handwritten digits",
+    "evaluate": "compare the arms of a run again, write its report again, measure robustness",
     "predict": "score photographs with the detector of a run",
     "export": "write the detector as ONNX and safetensors, with a model card",
     "review": "open the moderators' page on scored photographs",

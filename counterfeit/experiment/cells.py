@@ -176,6 +176,8 @@ class Cells:
         if self.gan.kind != "refiner":
             return self._from_noise(seed, self.gan, settings, number)
         refine, generator = load_generator(self.folder.gan(seed.number), self.gan)
+        if generator["name"] != "refiner":
+            settings = replace(settings, refined=0.0)
         bank, provenance = synthesise(self.candidates(seed), refine, settings, number, seed.data.flips)
         return bank, provenance | {"generator": generator}
 
