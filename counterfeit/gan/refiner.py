@@ -91,10 +91,12 @@ class Refiner(pl.LightningModule):
             z: ``(N, 16)`` standard normal.
             chunk: images at once.
         """
+        if not len(composites):
+            return composites.clone()
         parts = zip(*(torch.split(x, chunk) for x in (composites, masks, z)), strict=True)
         with torch.inference_mode():
             refined = [self(*(x.to(self.device) for x in part)).cpu() for part in parts]
-        return torch.cat(refined) if refined else composites.clone()
+        return torch.cat(refined)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """One step of the generator, then one of the discriminator on the same refined images."""

@@ -159,3 +159,8 @@ def test_one_label_is_the_users_mistake(sources: Sources, tmp_path: Path) -> Non
     genuine = dataclasses.replace(sources, label=np.zeros(13, np.int64))
     with pytest.raises(UserError, match="one label is missing"):
         train_refiner(tmp_path, genuine, SETTINGS, 0, flips=False)
+
+
+def test_no_composites_are_refined_to_none() -> None:
+    none = Refiner(size=32).sample(torch.zeros(0, 3, 64, 64), torch.zeros(0, 1, 64, 64), torch.zeros(0, 16))
+    assert none.shape == (0, 3, 64, 64)
