@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-SHRINKAGE = 5.0  # of the mean variance, added to all directions: a handful of counterfeits says nothing of small ones
+SHRINKAGE = 5.0  # of the mean variance, added everywhere: a handful of counterfeits says nothing of small directions
 
 
 class GenuineGaussian(nn.Module):
@@ -12,7 +12,7 @@ class GenuineGaussian(nn.Module):
     With few counterfeits and many genuine images, the ways in which genuine images vary are the best known part of the
     problem. A linear head that learns on whitened features starts from them, as linear discriminant analysis does.
 
-    The covariance is kept as its largest directions and one variance for all others.
+    The covariance is kept as its largest directions and one variance for all others, which the kept ones get on top.
 
     Args:
         features: length of a feature vector.

@@ -23,7 +23,7 @@ def evidence_map(detector: Detector, images: Tensor) -> Tensor:
         images: ``(N, 3, H, W)`` uint8, or float in [0, 1].
 
     Returns:
-        ``(N, G, G)``; around 0 where a cell is like the most suspect one of a typical genuine image.
+        ``(N, G, G)``, to be compared within an image: the zero has no meaning of its own.
     """
     with torch.inference_mode():
         _, patches = detector.backbone(detector.prepare(images))

@@ -40,10 +40,10 @@ def part_weights(parts: FloatArray, label: NDArray[np.int64], dose: float) -> tu
 
 
 def view_weights(views: FloatArray, label: NDArray[np.int64]) -> FloatArray:
-    """Weights of views: the exponential of each one's d', the distance between the classes in deviations.
+    """Weights of views: the exponential of the normal quantile of each one's AUROC, which is its d' over root 2.
 
-    The best weights of independent views are their d'. With a handful of counterfeits these are uncertain, and
-    exponentials stay closer to equal weights than the d' themselves.
+    The best weights of independent views are their d', the distances between the classes in deviations. With a handful
+    of counterfeits these are uncertain, and exponentials stay closer to equal weights.
 
     Args:
         views: ``(N, V)`` scores.

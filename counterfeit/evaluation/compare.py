@@ -31,7 +31,7 @@ from counterfeit.evaluation.significance import clustered_mcnemar, delong_standa
 VERDICT_METRICS: tuple[Metric, ...] = ("auroc", "average_precision", "recall_at_1pct_fpr", "recall_at_5pct_fpr")
 RULE = (
     "Paired differences of AUROC, average precision, recall at 1 % and at 5 % FPR, product minus baseline. "
-    "p-values from a cluster bootstrap over groups and seeds, adjusted over these four metrics (Holm). "
+    "p-values from a cluster bootstrap over groups, seeds a random effect, adjusted over these four metrics (Holm). "
     "HURTS if any adjusted p < 0.05 with a negative difference; else HELPS if any adjusted p < 0.05 with a positive "
     "one; else NO EVIDENCE. Precision at capacity, Brier score and calibration error are not part of the rule."
 )

@@ -105,7 +105,9 @@ class Cells:
 
     def dose(self, seed: Seed, arm: str, dose: float) -> float:
         """What of a dose the masks were given in the cell's detector; 0 in arms without masks."""
-        with safe_open(self.folder.cell(seed.number, arm, dose) / "heads.safetensors", "numpy") as file:
+        folder = self.folder.cell(seed.number, arm, dose)
+        tuned = folder / "tuned.safetensors"  # its views are weighed anew
+        with safe_open(tuned if tuned.exists() else folder / "heads.safetensors", "numpy") as file:
             return float(file.get_tensor("combination.dose"))
 
     def final(self, seed: Seed, arm: str, dose: float) -> tuple[Detector, Embedder]:

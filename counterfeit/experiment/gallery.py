@@ -38,7 +38,7 @@ def write_gallery(cells: Cells, seed: Seed, arms: Sequence[tuple[str, float]], p
         The folder.
     """
     doses = [dose for arm, dose in arms if arm == product]
-    shown = [(BASELINE, 0.0), *([(product, min(doses))] if doses else [])]
+    shown = dict.fromkeys([(BASELINE, 0.0), *([(product, min(doses))] if doses else [])])
     folder = cells.folder.path / "gallery"
     partial = folder.with_name("gallery.partial")
     shutil.rmtree(partial, ignore_errors=True)

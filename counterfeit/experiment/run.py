@@ -126,7 +126,7 @@ class _Run:
             Seed(number, data, self.embedder, example.folds, len(example.bank.entries)) for number in plan.seeds
         ]
         for seed in self.seeds:
-            _ = seed.split  # raises where the photographs cannot be split
+            seed.check()
             if self._needs("smote"):
                 check_smote(seed.label)
             if self._needs("oracle") and (note := check_oracle(seed)):

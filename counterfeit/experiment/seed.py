@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from counterfeit.backbone import Embedder, Embeddings, GenuineBank, cross_fitting_folds
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import TrainingSet
+from counterfeit.errors import UserError
 from counterfeit.gan.transplant import Sources, host_candidates
 
 
@@ -55,6 +56,16 @@ class Seed:
         """Cross-fitting folds of the training photographs."""
         group = self.data.photos.group[self.train].tolist()
         return cross_fitting_folds(torch.from_numpy(self.label), group, self.folds, self._generator()).numpy()
+
+    def check(self) -> None:
+        """Raise a ``UserError`` where training has too little to learn from."""
+        if not (self.label == 1).any():
+            raise UserError("training has no counterfeit: raise --data.counterfeits, or add counterfeits")
+        if len(set(self.fold[self.label == 0].tolist())) < 2:
+            raise UserError(
+                f"at seed {self.number} all genuine training images are of one group, so that none is left to compare "
+                "them with: add genuine items"
+            )
 
     def embeddings(self, view: int = 0) -> Embeddings:
         """Embeddings of the training photographs."""

@@ -111,8 +111,8 @@ def _metrics(comparison: Comparison | None, arm: ArmResult | None) -> str:
     note = (
         f"On real test images: {arm.n_seeds} {'seed' if arm.n_seeds == 1 else 'seeds'}, each with a split and detectors"
         f" of its own, at least {worst.n_genuine} genuine and {worst.n_counterfeit} counterfeit test images and"
-        f" {worst.n_groups} groups; intervals from a cluster bootstrap over groups and seeds. They are of detectors"
-        " trained like this one, of which this is the first seed's."
+        f" {worst.n_groups} groups; intervals from a cluster bootstrap over groups, seeds a random effect. They are of"
+        " detectors trained like this one, of which this is the first seed's."
     )
     notes = [f"- {sentence}" for sentence in (f"Verdict on synthesis: {comparison.verdict}", *comparison.notes)]
     return head + "\n".join([*table, "", note, "", *notes]) + "\n"

@@ -1,17 +1,13 @@
 """Candidates for a bank from a generator that makes whole images: no host, no donor, no mask."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
+from counterfeit.gan.finished import Generate
 from counterfeit.gan.transplant import Composites, to_float, to_pixels
 from counterfeit.synthesis.gate import squared_distances
 from counterfeit.synthesis.synthesise import Candidates, Draw
-
-Generate = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def draw_from_noise(real: Candidates, generate: Generate) -> Draw:

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from counterfeit.backbone import Embeddings
 from counterfeit.errors import UserError
+from counterfeit.gan.finished import Refine
 from counterfeit.gan.transplant import Composites, Sources, draw_composites, to_float, to_pixels
 from counterfeit.synthesis.bank import Bank
 from counterfeit.synthesis.choose import choose_hard
 from counterfeit.synthesis.gate import REASONS, FloatArray, Gates, fit_gates, squared_distances
 
-Refine = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 Draw = Callable[[int, int, np.random.Generator], Composites]
 CHUNK = 256  # images made at once
 NAMES = ("genuine", "counterfeit")

@@ -1,5 +1,7 @@
 """What each arm adds to the real photographs, and what a seed decides."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,14 @@ def test_folds_keep_groups_whole_and_spread_the_counterfeits(seed: Seed) -> None
         assert fold_of.setdefault(str(group), int(fold)) == fold
     counts = np.bincount(seed.fold[seed.label == 1], minlength=3)
     assert counts.sum() == 7 and counts.max() - counts.min() <= 1
+
+
+def test_genuine_images_of_a_single_group_are_refused(seed: Seed) -> None:
+    seed.check()
+    lone = replace(seed)
+    vars(lone)["fold"] = np.where(lone.label == 0, 1, lone.fold)  # a group lies in one fold
+    with pytest.raises(UserError, match="one group"):
+        lone.check()
 
 
 def test_the_real_set_holds_every_view_and_marks_the_photographs_themselves(seed: Seed) -> None:
