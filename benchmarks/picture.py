@@ -2,12 +2,13 @@
 
     python benchmarks/picture.py runs/labels-1 --out docs/picture.png
 
-Each row is one image of a bank: the genuine photograph, the real counterfeit, its part
-that is carried over, the result.
+Each row is one image of a bank: the genuine photograph, the real counterfeit, the result, and what was changed. The last
+row is an anomaly drawn by rule, behind which no counterfeit stands.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from counterfeit.fit import command_line
 
-TITLES = ("genuine (host)", "real counterfeit (donor)", "carried over (mask)", "synthetic counterfeit")
+TITLES = ("genuine (host)", "real counterfeit (donor)", "synthetic counterfeit", "what was changed (mask)")
 SIDE, GAP, HEAD = 224, 8, 30  # pixels
 TINT = np.array([214, 40, 40], np.float32)
 
@@ -39,12 +40,13 @@ def main() -> None:
 def draw(bank: Path, root: Path, rows: int) -> Image.Image:
     """The picture: one row an image of the bank, each of another donor, from large changes of the host to small."""
     table = pq.read_table(bank / "manifest.parquet").sort_by([("change", "descending")]).to_pylist()
-    of_donor: dict[str, dict[str, str]] = {}
-    for image in table:
-        if image["label"] == 1:
+    counterfeits = [image for image in table if image["label"] == 1]
+    of_donor: dict[str, dict[str, Any]] = {}
+    for image in counterfeits:
+        if not image["anomaly"]:
             of_donor.setdefault(image["donor"], image)
-    different = list(of_donor.values())
-    chosen = different[:: max(1, len(different) // rows)][:rows]
+    different, by_rule = list(of_donor.values()), [image for image in counterfeits if image["anomaly"]]
+    chosen = different[:: max(1, len(different) // (rows - 1))][: rows - 1] + by_rule[len(by_rule) // 2 :][:1]
     rows = len(chosen)
     size = (len(TITLES) * (SIDE + GAP) - GAP, HEAD + rows * (SIDE + GAP) - GAP)
     picture = Image.new("RGB", size, "white")
@@ -57,9 +59,14 @@ def draw(bank: Path, root: Path, rows: int) -> Image.Image:
             Image.open(root / image[role]).convert("RGB").resize(made.size) for role in ("host", "donor")
         )
         mask = np.asarray(Image.open(bank / image["path"].replace(".png", ".mask.png")))
-        for column, cell in enumerate((genuine, counterfeit, tinted(counterfeit, mask), made)):
+        if image["anomaly"]:
+            counterfeit = Image.new("RGB", made.size, "white")
+        for column, cell in enumerate((genuine, counterfeit, made, tinted(made, mask))):
             place = (column * (SIDE + GAP), HEAD + row * (SIDE + GAP))
             picture.paste(cell.resize((SIDE, SIDE), Image.Resampling.LANCZOS), place)
+        if image["anomaly"]:
+            middle = (SIDE + GAP + SIDE / 2, place[1] + SIDE / 2)
+            pen.text(middle, "none:\ndrawn by rule", "black", font, anchor="mm", align="center")
     return picture
 
 

@@ -8,9 +8,9 @@ if TYPE_CHECKING:
     from counterfeit.detector.module import Detector
     from counterfeit.detector.scorer import Score, Scorer
     from counterfeit.detector.train import score_parts, train_detector
-    from counterfeit.detector.views import PARTS
+    from counterfeit.detector.views import PARTS, fold_levels
 
-__all__ = ["PARTS", "Detector", "Score", "Scorer", "TrainingSet", "score_parts", "train_detector"]
+__all__ = ["PARTS", "Detector", "Score", "Scorer", "TrainingSet", "fold_levels", "score_parts", "train_detector"]
 
 _MODULE = {
     "PARTS": "views",
@@ -18,6 +18,7 @@ _MODULE = {
     "Score": "scorer",
     "Scorer": "scorer",
     "TrainingSet": "batches",
+    "fold_levels": "views",
     "score_parts": "train",
     "train_detector": "train",
 }

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from counterfeit.backbone import Embeddings
 from counterfeit.detector.batches import HeadBatches, TrainingSet
 from counterfeit.detector.module import Detector
-from counterfeit.detector.views import DISTANCES
+from counterfeit.detector.views import DISTANCES, fold_levels
 
 STEPS_PER_EPOCH = 50
 
@@ -39,11 +39,13 @@ def train_detector(
     if not one_class:
         trainer.fit(detector, DataLoader(batches, batch_size=None))
     real = np.flatnonzero(training.original)  # views of one photograph would count as several
+    label, fold = training.label[real], training.folds[real, 0]
     parts = score_parts(detector, training.embeddings, training.folds[:, 0], real).double().numpy()
+    parts -= fold_levels(parts, fold, label == 0)[fold]
     if one_class:
-        detector.combination.use_equally(parts[training.label[real] == 0], DISTANCES)
+        detector.combination.use_equally(parts[label == 0], DISTANCES)
     else:
-        detector.combination.fit(parts, training.label[real], training.dose)
+        detector.combination.fit(parts, label, training.dose)
 
 
 def score_parts(

@@ -7,7 +7,8 @@ from scipy.stats import rankdata
 
 PARTS = ("image", "distance_max", "distance_top", "distance_mean", "patch", "mask")
 IMAGE, DISTANCES, PATCH, MASK = 0, [2, 3], 4, 5  # columns that are combined; the largest distance is only reported
-USEFUL = 0.55  # AUROC below which a view counts as chance
+MASKS = 3.0  # what is learned from masks counts so much more than what is learned without them, at a dose of 1
+USEFUL = 0.65  # AUROC that the genuine distance must reach for masks to be believed
 RESAMPLES = 400
 
 FloatArray = NDArray[np.float64]
@@ -18,13 +19,13 @@ def part_weights(parts: FloatArray, label: NDArray[np.int64], dose: float) -> tu
 
     Three views are weighed by :func:`view_weights`: the image heads; the distance from genuine patches, in the mixture
     of its highest and its mean by :func:`chance_of_being_best`; and the patches, where what was learned from the masks
-    of synthetic counterfeits weighs ``dose`` times what was learned from photographs alone, less where it is not to be
-    trusted: masks come from evidence maps, which are distances, so they are believed as far as distances are.
+    of synthetic counterfeits weighs ``3 dose`` times what was learned from photographs alone, less where it is not to
+    be trusted: masks come from evidence maps, which are distances, so they are believed as far as distances are.
 
     Args:
         parts: ``(N, P)`` in the order of ``PARTS``, standardised on genuine images.
         label: ``(N,)``.
-        dose: weight of the mask heads as a multiple of the patch heads', 0 without masks.
+        dose: how much the masks shall count; 0 without masks.
 
     Returns:
         ``(P,)`` weights, and the dose that was used.
@@ -33,7 +34,7 @@ def part_weights(parts: FloatArray, label: NDArray[np.int64], dose: float) -> tu
     mixtures[IMAGE, 0] = 1
     mixtures[DISTANCES, 1] = chance_of_being_best(parts[:, DISTANCES], label)
     used = dose * trust(parts @ mixtures[:, 1], label)
-    mixtures[[PATCH, MASK], 2] = np.array([1, used]) / (1 + used)
+    mixtures[[PATCH, MASK], 2] = np.array([1, MASKS * used]) / (1 + MASKS * used)
     mixtures /= spread((parts @ mixtures)[label == 0])
     weights: FloatArray = mixtures @ view_weights(parts @ mixtures, label)
     return weights, float(used)
@@ -58,7 +59,7 @@ def view_weights(views: FloatArray, label: NDArray[np.int64]) -> FloatArray:
 
 
 def trust(distance: FloatArray, label: NDArray[np.int64]) -> float:
-    """Probability that distances ``(N,)`` from genuine patches tell counterfeits better than chance would."""
+    """Probability that distances ``(N,)`` from genuine patches tell counterfeits with an AUROC above 0.65."""
     area = auroc(distance[:, None], label)
     error = auroc_error(np.clip(area, 0.05, 0.95), int((label == 1).sum()), int((label == 0).sum()))
     return float(ndtr((area[0] - USEFUL) / error[0]))
@@ -70,9 +71,31 @@ def chance_of_being_best(scores: FloatArray, label: NDArray[np.int64]) -> FloatA
     found = scores[label == 1]
     beaten = np.stack([np.searchsorted(g, f) for g, f in zip(genuine.T, found.T, strict=True)], axis=1)
     drawn = np.random.default_rng(0).integers(len(found), size=(RESAMPLES, len(found)))
-    best = beaten[drawn].mean(1).argmax(1)
-    chance: FloatArray = np.bincount(best, minlength=scores.shape[1]) / RESAMPLES
+    average = beaten[drawn].mean(1)
+    best = average == average.max(1, keepdims=True)
+    chance: FloatArray = (best / best.sum(1, keepdims=True)).mean(0)
     return chance
+
+
+def fold_levels(scores: FloatArray, fold: NDArray[np.int64], genuine: NDArray[np.bool_]) -> FloatArray:
+    """By how much the genuine images of each fold lie above all genuine ones, in the median.
+
+    Heads of different folds learned from different images and score on different levels. Pooled as they are, their
+    scores would be ranked by fold; with a handful of counterfeits that is most of what an AUROC of them would see.
+
+    Args:
+        scores: ``(N,)`` or ``(N, P)`` cross-fitted scores.
+        fold: ``(N,)`` the fold that scored each image.
+        genuine: ``(N,)``.
+
+    Returns:
+        ``(folds,)`` or ``(folds, P)``, to be subtracted; 0 for folds without a genuine image.
+    """
+    levels = np.zeros((int(fold.max()) + 1, *scores.shape[1:]))
+    middle = np.median(scores[genuine], axis=0)
+    for number in np.unique(fold[genuine]):
+        levels[number] = np.median(scores[genuine & (fold == number)], axis=0) - middle
+    return levels
 
 
 def spread(scores: FloatArray) -> FloatArray:

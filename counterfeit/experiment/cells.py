@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from counterfeit.backbone import Embedder, Embeddings
 from counterfeit.data.manifest import write_table
-from counterfeit.detector import PARTS, Detector, TrainingSet, score_parts, train_detector
+from counterfeit.detector import PARTS, Detector, TrainingSet, fold_levels, score_parts, train_detector
 from counterfeit.experiment.arms import BANKS, training_set
 from counterfeit.experiment.calibration import calibrate, probabilities, validation_parts
 from counterfeit.experiment.folder import RunFolder
@@ -193,8 +193,12 @@ class Cells:
             standardised: NDArray[np.float64] = (pooled - mean) / detector.image_heads.std.numpy()
             return standardised.astype(np.float64)
 
+        score = _logits(detector, embeddings, seed.fold)
+        levels = fold_levels(score, seed.fold, seed.label == 0)
+
         def rate(found: Embeddings, fold: NDArray[np.int64]) -> NDArray[np.float64]:
-            return _logits(detector, found, fold)
+            aligned: NDArray[np.float64] = _logits(detector, found, fold) - levels[fold]
+            return aligned
 
         threshold = detector.combination.threshold.double().clamp(1e-6, 1 - 1e-6)
         return Candidates(
@@ -203,7 +207,7 @@ class Cells:
             group=photos.group[seed.train],
             fold=seed.fold,
             features=standardise(embeddings.pooled),
-            score=rate(embeddings, seed.fold),
+            score=score - levels[seed.fold],
             operating_point=float(torch.logit(threshold)),
             embed=seed.embedder,
             standardise=standardise,

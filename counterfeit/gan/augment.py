@@ -96,10 +96,7 @@ def mask_cells(masks: Tensor, grid: int) -> Tensor:
 def draw_pool(sources: Sources, count: int, seed: int, flips: bool) -> Composites:
     """The composites that a training sees: ``count`` of counterfeits, then ``count`` of genuine donors."""
     generator = np.random.default_rng([seed, 7])
-    parts = [draw_composites(sources, label, count, generator, flips) for label in (1, 0)]
-    host, donor, label = (np.concatenate([getattr(p, name) for p in parts]) for name in ("host", "donor", "label"))
-    images, masks, donated = (torch.cat([getattr(p, name) for p in parts]) for name in ("images", "masks", "donated"))
-    return Composites(images, masks, host, donor, label, donated)
+    return Composites.concatenate([draw_composites(sources, label, count, generator, flips) for label in (1, 0)])
 
 
 class RefinerBatches(IterableDataset[Batch]):

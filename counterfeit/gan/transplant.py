@@ -54,6 +54,15 @@ class Composites:
     def __len__(self) -> int:
         return len(self.host)
 
+    @staticmethod
+    def concatenate(parts: list["Composites"]) -> "Composites":
+        """All parts, one after the other."""
+        host, donor, label = (np.concatenate([getattr(p, name) for p in parts]) for name in ("host", "donor", "label"))
+        images, masks, donated = (
+            torch.cat([getattr(p, name) for p in parts]) for name in ("images", "masks", "donated")
+        )
+        return Composites(images, masks, host, donor, label, donated)
+
 
 def host_candidates(pooled: NDArray[np.float32], label: NDArray[np.int64], share: float = 0.1) -> NDArray[np.intp]:
     """For each image the genuine images that look most like it, so that products and poses match.

@@ -51,13 +51,13 @@ def write_bank(folder: Path, bank: Bank, provenance: dict[str, Any], source: Dig
         folder: to be written or replaced.
         bank: the images.
         provenance: how they were made.
-        source: the mark that every changed image carries, but for composites that a bank says were not refined.
+        source: the mark that every changed image carries, but for those that a bank says were not refined: these say
+            whether they are made of photographs alone or have an anomaly drawn by rule.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    plain = bank.scores["refined"] == 0 if "refined" in bank.scores else np.zeros(len(bank), bool)
-    sources = np.where(plain, "compositeCapture", source).tolist()
+    sources = _digital_sources(bank, source)
     names = [f"{'counterfeit' if y else 'genuine'}_{i:05d}.png" for i, y in enumerate(bank.label)]
     for name, pixels, mask, origin in zip(names, bank.pixels, bank.masks, sources, strict=True):
         Image.fromarray(pixels).save(partial / name, pnginfo=_mark(origin) if mask.any() else None, compress_level=1)
@@ -103,6 +103,13 @@ def empty_bank() -> Bank:
 def _read_images(paths: list[Path], empty: tuple[int, ...]) -> NDArray[np.uint8]:
     """All images in one array; one of shape ``empty`` if there are none, as nothing may have passed the gates."""
     return np.stack([np.asarray(Image.open(path)) for path in paths]) if paths else np.zeros(empty, np.uint8)
+
+
+def _digital_sources(bank: Bank, source: DigitalSource) -> list[str]:
+    nothing = np.zeros(len(bank))
+    refined, anomaly = bank.scores.get("refined", nothing + 1), bank.scores.get("anomaly", nothing)
+    sources: list[str] = np.select([refined > 0, anomaly > 0], [source, "composite"], "compositeCapture").tolist()
+    return sources
 
 
 def _mark(source: str) -> PngInfo:

@@ -5,26 +5,32 @@ from numpy.typing import NDArray
 
 from counterfeit.synthesis.gate import FloatArray, squared_distances
 
-TOO_HARD = 0.05  # share of the candidates, the hardest, that are more likely mislabelled than instructive
+TOO_HARD = 0.05  # share of the candidates, the most doubtful, that are more likely mislabelled than instructive
 
 
 def choose_hard(
-    hardness: FloatArray, features: FloatArray, count: int, hard: float, generator: np.random.Generator
+    doubt: FloatArray,
+    hardness: FloatArray,
+    features: FloatArray,
+    count: int,
+    hard: float,
+    generator: np.random.Generator,
 ) -> NDArray[np.intp]:
     """Rows to keep.
 
-    The hardest 5 % are dropped; of the hardest half of the rest, a diverse part is taken by farthest-point selection;
-    the remaining places are filled at random from what is left.
+    The most doubtful 5 % are dropped; of the hardest half of the rest, a diverse part is taken by farthest-point
+    selection; the remaining places are filled at random from what is left.
 
     Args:
-        hardness: ``(N,)``, larger is harder.
+        doubt: ``(N,)``, larger looks more like the other label.
+        hardness: ``(N,)``, larger is nearer to the operating point.
         features: ``(N, D)``, in which diversity is measured.
         count: how many to keep; all that are there if fewer.
         hard: share of the kept that are chosen for hardness.
         generator: source of the random part and of the first point.
     """
-    order = np.argsort(-hardness, kind="stable")
-    order = order[int(TOO_HARD * len(order)) :]
+    credible = np.argsort(-doubt, kind="stable")[int(TOO_HARD * len(doubt)) :]
+    order = credible[np.argsort(-hardness[credible], kind="stable")]
     if len(order) <= count:
         return np.sort(order)
     pool = order[: max(count, len(order) // 2)]

@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from counterfeit.gan.transplant import Composites, to_pixels
 from counterfeit.synthesis.bank import Bank
 
 Pixels = NDArray[np.float32]
@@ -86,29 +88,49 @@ def procedural(
         seed: source of all randomness.
 
     Returns:
-        A bank whose hosts are the photographs drawn into and whose donors are those that gave the texture, the hosts
-        themselves where none did.
+        A bank with hosts and donors as of :func:`draw_anomalies`.
     """
     generator = np.random.default_rng([seed, 23])
-    genuine = np.flatnonzero(label == 0)
-    host, donor, plain = (generator.choice(genuine, count) for _ in range(3))
-    # Only Perlin noise takes another photograph's texture: the others are made of their host alone.
-    textured = np.array([DRAWINGS[i % len(DRAWINGS)] is perlin_texture for i in range(count)])
-    donor = np.where(textured, donor, host)
-    images, masks = [], []
-    for i in range(count):
-        image, texture = (pixels[rows[i]].astype(np.float32) / 255 for rows in (host, donor))
-        changed, mask = DRAWINGS[i % len(DRAWINGS)](image, texture, generator)
-        images.append(np.rint(np.clip(changed, 0, 1) * 255).astype(np.uint8))
-        masks.append(np.rint(mask * 255).astype(np.uint8))
+    changed = draw_anomalies(pixels, label, count, generator)
+    plain = generator.choice(np.flatnonzero(label == 0), count)
+    masks = (changed.masks[:, 0] * 255).round().to(torch.uint8).numpy()
     return Bank(
-        pixels=np.concatenate([np.stack(images), pixels[plain]]),
-        masks=np.concatenate([np.stack(masks), np.zeros((count, *pixels.shape[1:3]), np.uint8)]),
+        pixels=np.concatenate([to_pixels(changed.images), pixels[plain]]),
+        masks=np.concatenate([masks, np.zeros_like(masks)]),
         label=np.repeat([1, 0], count),
-        host=path[np.concatenate([host, plain])],
-        donor=path[np.concatenate([donor, plain])],
+        host=path[np.concatenate([changed.host, plain])],
+        donor=path[np.concatenate([changed.donor, plain])],
         scores={},
     )
+
+
+def draw_anomalies(
+    pixels: NDArray[np.uint8], label: NDArray[np.int64], count: int, generator: np.random.Generator
+) -> Composites:
+    """Genuine photographs with anomalies drawn in, each kind in turn, labelled counterfeit.
+
+    Args:
+        pixels: ``(N, S, S, 3)`` training photographs; only genuine ones are used.
+        label: ``(N,)``.
+        count: how many.
+        generator: source of all randomness.
+
+    Returns:
+        Composites whose hosts are the photographs drawn into and whose donors are those that gave the texture, the
+        hosts themselves where none did.
+    """
+    genuine = np.flatnonzero(label == 0)
+    host, texture = generator.choice(genuine, (2, count))
+    drawings = [DRAWINGS[i % len(DRAWINGS)] for i in range(count)]
+    # Only Perlin noise takes another photograph's texture: the others are made of their host alone.
+    donor = np.where([draw is perlin_texture for draw in drawings], texture, host)
+    images = np.empty((count, *pixels.shape[1:]), np.float32)
+    masks = np.empty(images.shape[:3], np.float32)
+    for i, draw in enumerate(drawings):
+        into, of = (pixels[rows[i]].astype(np.float32) / 255 for rows in (host, texture))
+        images[i], masks[i] = draw(into, of, generator)
+    drawn = torch.from_numpy(images).permute(0, 3, 1, 2).clamp(0, 1)
+    return Composites(drawn, torch.from_numpy(masks)[:, None], host, donor, np.ones(count, np.int64), donated=drawn)
 
 
 def perlin_noise(size: int, cells: int, generator: np.random.Generator) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from counterfeit.gan.transplant import Composites, Sources, draw_composites, to_
 from counterfeit.synthesis.bank import Bank
 from counterfeit.synthesis.choose import choose_hard
 from counterfeit.synthesis.gate import REASONS, FloatArray, Gates, fit_gates, squared_distances
+from counterfeit.synthesis.procedural import draw_anomalies
 
 Draw = Callable[[int, int, np.random.Generator], Composites]
 CHUNK = 256  # images made at once
@@ -32,6 +33,8 @@ class SynthesisSettings:
         count: images kept of each label.
         overdraw: candidates drawn for each counterfeit kept; genuine ones need no choice of hardness, only twice.
         hard: share of the kept that are chosen for hardness, the rest at random among the gated.
+        anomalies: share of the counterfeit candidates that are drawn by rule into genuine photographs; the others carry
+            evidence of real counterfeits.
         refined: share of the candidates that the refiner changes; the others stay as they were pasted.
         novelty: smallest mean change of the host inside the mask, in grey levels of 255.
     """
@@ -39,16 +42,16 @@ class SynthesisSettings:
     count: int = 200
     overdraw: int = 5
     hard: float = 0.5
+    anomalies: float = 0.5
     refined: float = 0.5
     novelty: float = 2.0
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.overdraw < 1:
             raise UserError("synthesis.count and synthesis.overdraw must be at least 1")
-        if not 0 <= self.hard <= 1:
-            raise UserError(f"synthesis.hard is a share between 0 and 1, not {self.hard}")
-        if not 0 <= self.refined <= 1:
-            raise UserError(f"synthesis.refined is a share between 0 and 1, not {self.refined}")
+        for name in ("hard", "anomalies", "refined"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"synthesis.{name} is a share between 0 and 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def synthesise(
         The bank, and its counts: ``drawn``, ``kept`` and ``rejected`` by reason, for each label.
     """
     gates = fit_gates(real.features, real.score, real.sources.label, real.group, settings.novelty)
-    draw = draw or partial(_composites, real.sources, flips)
+    draw = draw or partial(_composites, real.sources, flips, settings.anomalies)
     parts, counts = [], {}
     for label in (1, 0):
         generator = np.random.default_rng([seed, label])
@@ -116,7 +119,7 @@ def synthesise(
 
 @dataclass(frozen=True)
 class _Made:
-    """Candidates of one label as they will be stored, how much each changes its host, and whether it was refined."""
+    """Candidates of one label as they will be stored, how much each changes its host, and how it was made."""
 
     pixels: NDArray[np.uint8]
     masks: NDArray[np.uint8]
@@ -124,6 +127,7 @@ class _Made:
     donor: NDArray[np.intp]
     label: NDArray[np.int64]
     change: FloatArray
+    anomaly: FloatArray
     refined: FloatArray
 
 
@@ -147,12 +151,24 @@ def _made(
         refined = np.isin(np.arange(len(composites)), rows).astype(np.float64)
         change = _change_inside(sources.pixels[composites.host], pixels, composites.masks)
         masks: NDArray[np.uint8] = (composites.masks[:, 0] * 255).round().to(torch.uint8).numpy()
-        parts.append(_Made(pixels, masks, composites.host, composites.donor, composites.label, change, refined))
+        # What was drawn by rule is a counterfeit of which no part came from one.
+        anomaly = (composites.label > sources.label[composites.donor]).astype(np.float64)
+        parts.append(
+            _Made(pixels, masks, composites.host, composites.donor, composites.label, change, anomaly, refined)
+        )
     return _Made(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(_Made)))
 
 
-def _composites(sources: Sources, flips: bool, label: int, count: int, generator: np.random.Generator) -> Composites:
-    return draw_composites(sources, label, count, generator, flips)
+def _composites(
+    sources: Sources, flips: bool, anomalies: float, label: int, count: int, generator: np.random.Generator
+) -> Composites:
+    by_rule = round(anomalies * count) if label else 0
+    parts = []
+    if count > by_rule:
+        parts.append(draw_composites(sources, label, count - by_rule, generator, flips))
+    if by_rule:
+        parts.append(draw_anomalies(sources.pixels, sources.label, by_rule, generator))
+    return Composites.concatenate(parts)
 
 
 def _gated(
@@ -165,11 +181,11 @@ def _gated(
     nearest = np.sqrt(squared_distances(features, real.features[real.sources.label == label]).min(1))
     reason = gates.apply(made.label, nearest, score, made.change)
     passed = np.flatnonzero(reason == "")
-    hardness = -np.abs(score - real.operating_point) if label else -score
-    chosen = passed[
-        choose_hard(hardness[passed], features[passed], settings.count, settings.hard if label else 0.0, generator)
-    ]
-    scores = {"score": score, "nearest": nearest, "change": made.change, "refined": made.refined}
+    doubt, hardness = (-score if label else score), -np.abs(score - real.operating_point)
+    ranked = (doubt[passed], hardness[passed], features[passed])
+    chosen = passed[choose_hard(*ranked, settings.count, settings.hard if label else 0.0, generator)]
+    scores = {"score": score, "nearest": nearest, "change": made.change}
+    scores |= {"anomaly": made.anomaly, "refined": made.refined}
     rejected = Counter(reason.tolist())
     counts = {
         "drawn": len(reason),
@@ -186,7 +202,7 @@ def transplants(
     parts = []
     for label in (1, 0):
         generator = np.random.default_rng([seed, label, 1])
-        draw = partial(_composites, sources, flips)
+        draw = partial(_composites, sources, flips, 0.0)
         made = _made(sources, draw, lambda images, *_: images, 0.0, label, settings.count, generator)
         parts.append(_bank(made, np.arange(settings.count), path, {}))
     return _joined(parts)

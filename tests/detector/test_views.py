@@ -11,6 +11,7 @@ from counterfeit.detector.views import (
     auroc,
     auroc_error,
     chance_of_being_best,
+    fold_levels,
     part_weights,
     trust,
     view_weights,
@@ -44,10 +45,30 @@ def test_the_better_distance_is_chosen_where_it_is_certain() -> None:
     assert chance_of_being_best(*scores(1.0, 1.05, counterfeits=6)).min() > 0.1
 
 
+def test_columns_that_rank_alike_share_the_chance() -> None:
+    one, label = scores(1.0)
+    assert chance_of_being_best(np.hstack([one, one]), label) == pytest.approx([0.5, 0.5])
+
+
+def test_levels_of_folds_do_not_pass_for_knowledge() -> None:
+    areas = []
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        label, fold = np.r_[1, 1, np.zeros(100, int)], np.r_[0, 1, np.arange(100) % 5]
+        noise = generator.normal(size=(102, 1)) - 2 * np.array([1, 1, 0, 0, 0])[fold, None]
+        areas.append(auroc(noise - fold_levels(noise, fold, label == 0)[fold], label)[0])
+    assert np.mean(areas) == pytest.approx(0.5, abs=0.04)
+
+
+def test_a_fold_without_genuine_images_keeps_its_level() -> None:
+    levels = fold_levels(np.array([1.0, 3.0, 9.0]), np.array([0, 0, 2]), np.array([True, True, False]))
+    assert levels.tolist() == [0, 0, 0]
+
+
 def test_masks_are_believed_as_far_as_distances_tell_anything() -> None:
     good, label = parts(image=1.0, distance_top=2.0, distance_mean=1.0, patch=1.0, mask=1.0)
     weight, used = part_weights(good, label, 1.0)
-    assert used == pytest.approx(1, abs=0.01) and weight[MASK] == pytest.approx(weight[PATCH])
+    assert used == pytest.approx(1, abs=0.02) and weight[MASK] == pytest.approx(3 * used * weight[PATCH])
     blind, _ = parts(image=1.0, distance_top=-0.5, distance_mean=-0.5, patch=1.0, mask=1.0)
     weight, used = part_weights(blind, label, 1.0)
     assert used < 0.02 and weight[MASK] < 0.02 * weight[PATCH]

@@ -50,12 +50,13 @@ def test_a_class_of_one_group_sets_no_limit() -> None:
     assert gates.support[1] == np.inf
 
 
-def test_the_hardest_are_dropped_and_the_count_is_kept() -> None:
+def test_the_doubtful_are_dropped_the_hard_preferred_and_the_count_is_kept() -> None:
+    doubt = np.random.default_rng(2).permutation(200).astype(float)
     hardness = np.arange(200.0)
     features = np.random.default_rng(0).normal(size=(200, 4))
-    kept = choose_hard(hardness, features, 60, 0.5, np.random.default_rng(1))
+    kept = choose_hard(doubt, hardness, features, 60, 0.5, np.random.default_rng(1))
     assert len(np.unique(kept)) == 60
-    assert kept.max() < 190
+    assert doubt[kept].max() < 190
     assert hardness[kept].mean() > hardness.mean()
 
 
@@ -114,8 +115,13 @@ def test_a_half_written_bank_is_no_bank(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_composite_that_was_not_refined_is_not_marked_as_made_by_a_model(tmp_path: Path) -> None:
-    made = dataclasses.replace(bank(), scores={"refined": np.array([1.0, 0.0, 1.0])})
-    write_bank(tmp_path / "bank", made, {}, "trainedAlgorithmicMedia")
-    for name, origin in (("counterfeit_00000", "trainedAlgorithmicMedia"), ("counterfeit_00001", "compositeCapture")):
+    scores = {"refined": np.array([1.0, 0.0, 0.0]), "anomaly": np.array([0.0, 1.0, 0.0])}
+    write_bank(tmp_path / "bank", dataclasses.replace(bank(), scores=scores), {}, "trainedAlgorithmicMedia")
+    origins = {
+        "counterfeit_00000": "trainedAlgorithmicMedia",
+        "counterfeit_00001": "composite",
+        "genuine_00002": "compositeCapture",
+    }
+    for name, origin in origins.items():
         with Image.open(tmp_path / "bank" / f"{name}.png") as image:
             assert f"digitalsourcetype/{origin}" in image.info["XML:com.adobe.xmp"]

@@ -55,12 +55,13 @@ def real() -> Candidates:
 
 
 def test_a_bank_is_of_both_labels_with_hosts_and_donors_of_its_own(real: Candidates) -> None:
-    bank, counts = synthesise(real, unchanged, replace_novelty(0.0), seed=1)
-    genuine = set(real.path[:GENUINE].tolist())
+    bank, counts = synthesise(real, unchanged, replace(SETTINGS, novelty=0.0), seed=1)
+    genuine = real.path[:GENUINE]
     assert set(bank.label.tolist()) == {0, 1}
-    assert set(bank.host.tolist()) <= genuine
-    assert all((donor in genuine) == (y == 0) for donor, y in zip(bank.donor.tolist(), bank.label, strict=True))
-    assert (bank.host != bank.donor).all()
+    assert np.isin(bank.host, genuine).all()
+    drawn_by_rule = bank.scores["anomaly"] == 1
+    assert np.array_equal(np.isin(bank.donor, genuine), (bank.label == 0) | drawn_by_rule)
+    assert (bank.host != bank.donor)[~drawn_by_rule].all() and (bank.label[drawn_by_rule] == 1).all()
     assert counts["kept"] == {"counterfeit": int((bank.label == 1).sum()), "genuine": int((bank.label == 0).sum())}
     assert bank.pixels.shape == (len(bank), SIDE, SIDE, 3) and bank.masks.shape == (len(bank), SIDE, SIDE)
 
@@ -119,5 +120,16 @@ def test_the_seed_decides(real: Candidates) -> None:
     assert first.pixels.shape != other.pixels.shape or not np.array_equal(first.pixels, other.pixels)
 
 
-def replace_novelty(novelty: float) -> SynthesisSettings:
-    return replace(SETTINGS, novelty=novelty)
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_anomalies_are_the_share_of_counterfeit_candidates_that_was_asked_for(real: Candidates, share: float) -> None:
+    open_gates = replace(
+        real,
+        rate=lambda found, fold: np.full(len(found), 3.0),
+        features=np.zeros((GENUINE + COUNTERFEITS, 1)),
+        standardise=lambda pooled: np.zeros((len(pooled), 1)),
+    )
+    many = replace(SETTINGS, novelty=0.0, anomalies=share, count=20, overdraw=1, hard=0.0)
+    bank, counts = synthesise(open_gates, unchanged, many, seed=1)
+    assert counts["drawn"]["counterfeit"] == 20
+    assert bank.scores["anomaly"][bank.label == 1].mean() == pytest.approx(share, abs=0.15)
+    assert not bank.scores["anomaly"][bank.label == 0].any()
