@@ -2,8 +2,8 @@
 
     python benchmarks/picture.py runs/labels-1 --out docs/picture.png
 
-Each row is one image of a bank: the genuine photograph, the real counterfeit, the result, and what was changed. The last
-row is an anomaly drawn by rule, behind which no counterfeit stands.
+Each row is one image of a bank: the genuine photograph, the real counterfeit, the result,
+and what was changed. The last row is an anomaly drawn by rule: no counterfeit stands behind it.
 """
 
 import argparse
