@@ -37,7 +37,7 @@ from counterfeit.fit import command_line
 
 SETS = ("magnetic_tile", "sneakers_af1", "print_scan_codes", "labels")
 ARMS = (
-    *("real", "transplant", "synthetic", "synthetic-random", "placebo"),
+    *("real", "transplant", "unrefined", "synthetic", "synthetic-random", "placebo"),
     *("smote", "mixup", "cutmix", "procedural", "oracle"),
 )
 BEGIN, END = "<!-- synthesis: begin -->", "<!-- synthesis: end -->"

@@ -67,7 +67,7 @@ def _differences(grid: Grid) -> str:
 
 def _pooled(grid: Grid) -> str:
     rows = []
-    for against in ("real", "transplant", "synthetic-random"):
+    for against in ("real", "transplant", "unrefined", "synthetic-random"):
         found = [pooled(grid, "synthetic", against, metric) for metric in SHOWN]
         cells = found[0][1]
         fewest = min((len(seeds([grid[key]], "synthetic", against)) for key in cells), default=0)

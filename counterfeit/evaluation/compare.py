@@ -96,7 +96,7 @@ def compare_scores(
     if chosen not in arms:
         arms[chosen] = arms[reference]
     pairs = [(arm, reference) for arm in arms if arm != reference]
-    for name in {"transplant", "placebo"} & {arm for arm, _ in arms} - {baseline, product}:
+    for name in {"transplant", "unrefined", "placebo"} & {arm for arm, _ in arms} - {baseline, product}:
         pairs.append((chosen, (name, min(_doses(arms, name), key=lambda dose: abs(dose - chosen[1])))))
     results = {pair: _pair_result(pair, arms, n_groups, seed) for pair in sorted(pairs)}
 

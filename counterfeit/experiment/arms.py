@@ -15,7 +15,7 @@ from counterfeit.experiment.seed import Seed
 from counterfeit.synthesis import Bank
 from counterfeit.synthesis.mixing import counterfeit_share, cut_mix, draw_mixup_shares, draw_pairs, smote
 
-BANKS = ("transplant", "synthetic", "synthetic-random", "procedural", "noise", "dcgan")
+BANKS = ("transplant", "unrefined", "synthetic", "synthetic-random", "procedural", "noise", "dcgan")
 EVERYWHERE = 255  # a mask that covers the whole image does not say where it looks counterfeit
 
 

@@ -17,6 +17,7 @@ Arm = Literal[
     "noise",
     "dcgan",
     "transplant",
+    "unrefined",
     "synthetic-random",
     "synthetic",
     "oracle",

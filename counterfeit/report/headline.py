@@ -128,7 +128,11 @@ def _more(difference: float) -> str:
 
 
 def _against_the_cheap(comparison: Comparison) -> Iterator[str]:
-    names = {"transplant": "pasting without a GAN", "placebo": "as many copies of real images"}
+    names = {
+        "transplant": "pasting without a GAN",
+        "unrefined": "the same bank without the GAN",
+        "placebo": "as many copies of real images",
+    }
     pair = comparison.pair()
     for other in comparison.pairs:
         if (other.arm, other.dose) == (pair.arm, pair.dose) and other.against in names:

@@ -117,6 +117,11 @@ def synthesise(
     return _joined(parts), provenance | {"gates": vars(gates), "seed": seed}
 
 
+def unchanged(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
+    """The refiner that refines nothing: images ``(N, 3, S, S)`` as they are."""
+    return images
+
+
 @dataclass(frozen=True)
 class _Made:
     """Candidates of one label as they will be stored, how much each changes its host, and how it was made."""
@@ -203,7 +208,7 @@ def transplants(
     for label in (1, 0):
         generator = np.random.default_rng([seed, label, 1])
         draw = partial(_composites, sources, flips, 0.0)
-        made = _made(sources, draw, lambda images, *_: images, 0.0, label, settings.count, generator)
+        made = _made(sources, draw, unchanged, 0.0, label, settings.count, generator)
         parts.append(_bank(made, np.arange(settings.count), path, {}))
     return _joined(parts)
 

@@ -198,11 +198,12 @@ def test_the_banks_of_the_product_never_look_at_test(
     data: WatchedData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Validation is looked at: the operating point, around which hardness is centred, was chosen there."""
-    monkeypatch.setattr(cells, "load_generator", lambda *_: (lambda images, *_: images, {"name": "transplant"}))
+    monkeypatch.setattr(cells, "load_generator", lambda *_: (lambda images, *_: images, {"name": "refiner"}))
     fresh, made = seed_of(data), cells_of(tmp_path)
     data.asked = set()
-    for arm in ("synthetic", "synthetic-random"):
-        assert len(made.bank(fresh, arm))
+    for arm in ("synthetic", "synthetic-random", "unrefined"):
+        bank = made.bank(fresh, arm)
+        assert len(bank) and bank.scores["refined"].any() == (arm != "unrefined")
     assert {fresh.split[row] for row in data.asked} == {"train", "validation"}
 
 

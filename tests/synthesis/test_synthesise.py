@@ -10,6 +10,7 @@ from torch import Tensor
 from counterfeit.backbone import Embeddings
 from counterfeit.gan.transplant import Sources, host_candidates
 from counterfeit.synthesis import Candidates, SynthesisSettings, synthesise
+from counterfeit.synthesis.synthesise import unchanged
 
 SETTINGS = SynthesisSettings(count=6, overdraw=4)
 SIDE, GENUINE, COUNTERFEITS = 32, 20, 8
@@ -22,10 +23,6 @@ def embed(pixels: np.ndarray) -> Embeddings:
 
 def redness(found: Embeddings, fold: np.ndarray) -> np.ndarray:
     return (found.pooled[:, 0] - found.pooled[:, 1:].mean(1)).astype(np.float64)
-
-
-def unchanged(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
-    return images
 
 
 @pytest.fixture(scope="module")
