@@ -11,6 +11,7 @@ so does another version of the code.
 
 import argparse
 import contextlib
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ import yaml
 from safetensors import safe_open
 
 from benchmarks.synthesis_statistics import Cell, measure
-from benchmarks.synthesis_tables import tables
+from benchmarks.synthesis_tables import Made, tables
 from counterfeit.data.files import write_text
 from counterfeit.errors import UserError
 from counterfeit.evaluation.predictions import read_cell
@@ -212,7 +213,8 @@ def results(entries: Sequence[Entry], args: argparse.Namespace) -> str:
     shown = [entry for entry in entries if (entry.name, entry.size) in grid]
     doses = {(e.name, e.size): _doses(e, args.seeds) for e in shown}
     factors = {(e.name, e.size): [e.oracle_factor(seed) for seed in args.seeds] for e in shown}
-    return tables(grid, doses, factors, args.sets, args.sizes)
+    made = {(e.name, e.size): list(_made(e, args.seeds)) for e in shown}
+    return tables(grid, doses, factors, made, args.sets, args.sizes)
 
 
 def _predictions(entry: Entry, seeds: Sequence[int]) -> Iterator[pa.Table]:
@@ -231,6 +233,16 @@ def _doses(entry: Entry, seeds: Sequence[int]) -> dict[str, list[float]]:
                 with safe_open(path / "heads.safetensors", framework="numpy") as tensors:
                     used.setdefault(arm, []).append(float(tensors.get_tensor("combination.dose")))
     return used
+
+
+def _made(entry: Entry, seeds: Sequence[int]) -> Iterator[Made]:
+    """How each seed's refiner ended, and what became of the counterfeits drawn for its bank."""
+    for seed in seeds:
+        ended, counted = entry.folder.gan(seed) / "done.json", entry.folder.bank("synthetic", seed) / "provenance.json"
+        if ended.exists() and counted.exists():
+            done, counts = json.loads(ended.read_text()), json.loads(counted.read_text())
+            numbers = {"drawn": counts["drawn"]["counterfeit"], "kept": counts["kept"]["counterfeit"]}
+            yield Made(done["healthy"], done["attempt"], numbers | counts["rejected"]["counterfeit"])
 
 
 def between_marks(page: str, text: str) -> str:

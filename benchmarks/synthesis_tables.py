@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,13 +15,35 @@ Doses = Mapping[tuple[str, int], Mapping[str, Sequence[float]]]
 Factors = Mapping[tuple[str, int], Sequence[float]]
 
 
-def tables(grid: Grid, doses: Doses, factors: Factors, sets: Sequence[str], sizes: Sequence[int]) -> str:
+class Made(NamedTuple):
+    """The making of one seed's bank.
+
+    Attributes:
+        healthy: whether the refiner passed its health checks in the end.
+        attempt: 0 if at once, else the number of the restart.
+        counts: counterfeits ``drawn``, ``kept``, and rejected by reason.
+    """
+
+    healthy: bool
+    attempt: int
+    counts: Mapping[str, int]
+
+
+def tables(
+    grid: Grid,
+    doses: Doses,
+    factors: Factors,
+    made: Mapping[tuple[str, int], Sequence[Made]],
+    sets: Sequence[str],
+    sizes: Sequence[int],
+) -> str:
     """All tables of a grid, finished or not.
 
     Args:
         grid: what was measured.
         doses: of each cell, arm to the dose that each seed used.
         factors: of each cell and seed, by how much the oracle multiplies the counterfeits.
+        made: of each cell and seed, how its bank was made.
         sets: asked for.
         sizes: asked for.
     """
@@ -44,6 +67,10 @@ def tables(grid: Grid, doses: Doses, factors: Factors, sets: Sequence[str], size
         "### Doses used",
         "Weight of what was learned from masks against what was learned from photographs, for each seed.",
         _doses(doses),
+        "### Refiners and their banks",
+        "Trainings that passed the health checks at once, after a restart, or never (their banks are unrefined); and "
+        "the counterfeit candidates, summed over seeds.",
+        _health(made),
         "### Bars",
         bars_table(bars),
     ]
@@ -93,6 +120,15 @@ def _doses(doses: Doses) -> str:
         [*key, *(", ".join(f"{dose:.2f}" for dose in used.get(arm, ())) for arm in arms)] for key, used in doses.items()
     ]
     return markdown(["set", "counterfeits", *arms], rows)
+
+
+def _health(made: Mapping[tuple[str, int], Sequence[Made]]) -> str:
+    rows, reasons = [], ("drawn", "support", "label", "novelty", "not chosen", "kept")
+    for key, seeds_made in made.items():
+        ended = [2 if not one.healthy else min(one.attempt, 1) for one in seeds_made]
+        sums = [sum(one.counts.get(reason, 0) for one in seeds_made) for reason in reasons]
+        rows.append([*key, *(ended.count(state) for state in range(3)), *sums])
+    return markdown(["set", "counterfeits", "at once", "after a restart", "never", *reasons], rows)
 
 
 def bars_table(bars: Sequence[Bar]) -> str:
