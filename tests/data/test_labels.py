@@ -47,7 +47,7 @@ def test_same_number_same_pixels_in_any_order():
     assert all(np.array_equal(a, b) for a, b in zip(forwards, reversed(backwards), strict=True))
 
 
-# Grey levels of a 4 x 4 grid. Machines may round otherwise; another font, random stream or library would differ by more.
+# Grey levels of a 4 x 4 grid. Machines may round otherwise; another font, random stream or library differs by more.
 KNOWN = {
     (0, False): [[196, 190, 193, 196], [196, 155, 154, 196], [185, 156, 150, 186], [161, 151, 153, 156]],
     (1, True): [[137, 149, 154, 149], [130, 153, 164, 169], [151, 172, 185, 173], [119, 130, 141, 139]],
