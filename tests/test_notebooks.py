@@ -1,5 +1,6 @@
 """The notebooks run from top to bottom on a small run, by nbmake, and their stored outputs stay small."""
 
+import ast
 import json
 import os
 import subprocess
@@ -39,3 +40,15 @@ def test_stored_outputs_are_there_and_small(path):
     assert not [
         o for cell in cells for o in cell["outputs"] if o["output_type"] == "error" or o.get("name") == "stderr"
     ]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_only_public_names_are_used(path):
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    nodes = [node for cell in cells for node in ast.walk(ast.parse("".join(cell["source"])))]
+    imported = [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    imported += [alias.name for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
+    assert any(name.startswith("counterfeit.") for name in imported)
+    used = [part for name in imported for part in name.split(".")]
+    used += [node.attr for node in nodes if isinstance(node, ast.Attribute)]
+    assert not [name for name in used if name.startswith("_")]

@@ -27,8 +27,7 @@ class TrainingSet:
         masks: ``(M, G, G)`` share of the donor in each patch; NaN throughout where it is not known.
         real: ``(M,)`` whether the image is a photograph.
         original: ``(M,)`` whether it is a photograph itself and not an augmented view of one.
-        dose: weight asked for what is learned from the masks, as a multiple of what is learned without; 0 where none
-            are known.
+        dose: weight asked for what is learned from the masks, see :func:`part_weights`; 0 where none are known.
     """
 
     embeddings: Embeddings

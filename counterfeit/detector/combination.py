@@ -55,8 +55,8 @@ class Combination(nn.Module):
         Args:
             parts: ``(N, P)``, each image scored by heads and genuine patches of other folds.
             label: ``(N,)``.
-            dose: weight asked for what was learned from masks, as a multiple of what was learned without; the buffer
-                ``dose`` keeps what was used.
+            dose: weight asked for what was learned from masks, see :func:`part_weights`; the buffer ``dose`` keeps what
+                was used.
         """
         self.standardise_to(parts[label == 0])
         standardised = (parts - self.centre.cpu().numpy()) / self.scale.cpu().numpy()

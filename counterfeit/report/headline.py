@@ -107,9 +107,11 @@ def limits(comparison: Comparison, missing: list[str]) -> list[str]:
 
 
 def _by_how_much(product: float, without: float) -> str:
+    more = round(100 * product) - round(100 * without)  # of the numbers that the reader sees, so that they add up
+    change = f"{abs(more)} {'more' if more > 0 else 'fewer'} of 100 counterfeits" if more else "As many counterfeits"
     return (
-        f"{100 * product:.0f} of 100 counterfeits caught with synthetic images, {100 * without:.0f} without, when 5 of "
-        "100 genuine items may raise a false alarm."
+        f"{change} caught: {100 * product:.0f} with synthetic images, {100 * without:.0f} without, when 5 of 100 "
+        "genuine items may raise a false alarm."
     )
 
 

@@ -20,6 +20,18 @@ from counterfeit.report.run_folder import gan_curves, newest_samples
 _SHOWN: tuple[Metric, ...] = ("recall_at_5pct_fpr", "recall_at_1pct_fpr", "auroc", "average_precision")
 _LOWER_IS_BETTER = ("brier", "expected_calibration_error")
 _CURVES_TOGETHER = (("loss_generator", "loss_discriminator"), ("score_real", "score_fake"), ("diversity",))
+_CURVE_MEANINGS = {
+    "loss_generator": "A loss that runs away, or a discriminator at zero, is a training out of balance.",
+    "score_real": "What the discriminator gives to real and to refined crops: far apart, it tells them apart easily.",
+    "diversity": "How much another latent changes an image; near 0, it changes nothing.",
+    "change": "Mean change of a pixel inside the mask, of a range of 1; near 0, the GAN does nothing.",
+    "spread": "How much refined images differ from each other, as a part of how much the transplants do; below 0.5, "
+    "the training has collapsed.",
+    "donor_distance": "Distance of refined images from their donors, as a part of the transplants' distance; near 0, "
+    "they are copies.",
+    "images_per_second": "Speed, not quality.",
+    "kid": "Distance from held-out real images; lower is better.",
+}
 _MAX_PANELS = 10
 _MAX_GRIDS = 3
 
@@ -155,7 +167,12 @@ def _training_curves(run: Path) -> list[Drawing]:
     names = list(dict.fromkeys(curve.name for curve in recorded))
     alone = [(name,) for name in names if not any(name in group for group in _CURVES_TOGETHER)]
     panels = [[curve for curve in recorded if curve.name in group] for group in (*_CURVES_TOGETHER, *alone)]
-    return [curves(panel, "images seen") for panel in panels if panel][:_MAX_PANELS]
+    return [_explained(curves(panel, "images seen"), panel[0].name) for panel in panels if panel][:_MAX_PANELS]
+
+
+def _explained(drawing: Drawing, name: str) -> Drawing:
+    meaning = _CURVE_MEANINGS.get(name)
+    return drawing._replace(caption=f"{drawing.caption}. {meaning}") if meaning else drawing
 
 
 def _pictures(run: Path, gallery: list[dict[str, Any]]) -> list[dict[str, Any]]:

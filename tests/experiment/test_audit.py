@@ -74,6 +74,7 @@ def test_a_run_leaves_its_audits(clean) -> None:
     *_, out = clean
     written = json.loads((out / "audits.json").read_text())
     assert list(written["audits"]) == ["fidelity", "leakage", "memorisation", "shortcuts"]
+    page = (out / "report.html").read_text()
     for name, audit in written["audits"].items():
         assert audit["finding"] in ("ok", "look", "bad")
         assert audit["question"].endswith("?")
@@ -81,6 +82,9 @@ def test_a_run_leaves_its_audits(clean) -> None:
             assert found["n"], (name, found["name"])
             assert found["words"].endswith((".", ")"))
             assert found["value"] is None or found["low"] <= found["value"] <= found["high"]
+        shown = page.split(f"<h3>{name}: ")[1].split("<h3>")[0]
+        assert shown.count("<figure>") == shown.count("<figcaption>n: "), name
+        assert ("<figure>" in shown) == bool(audit["findings"]), name
     exact = [
         f for f in written["audits"]["leakage"]["findings"] if f["reference"] == 0 and f["name"].startswith("groups")
     ]

@@ -230,7 +230,7 @@ def test_the_order_is_the_order_of_questions(page):
 def test_three_answers_in_plain_words(page):
     answers = page.text["dd"]
     assert answers[0] == "Yes."
-    assert "of 100 counterfeits caught with synthetic images" in answers[1]
+    assert "of 100 counterfeits caught: " in answers[1]
     assert "95 % interval" in answers[2]
 
 

@@ -74,6 +74,12 @@ def go_on(page, act):
     return item_of(page)
 
 
+def serious(page):
+    """What axe finds that keeps somebody from working."""
+    found = axe.Axe().run(page).response["violations"]
+    return [violation["id"] for violation in found if violation["impact"] in ("serious", "critical")]
+
+
 def shoot(page, name):
     if SHOTS:
         page.wait_for_load_state("networkidle")
@@ -144,6 +150,8 @@ def test_the_heat_map_is_off_until_asked_for_and_lies_on_the_photograph(chromium
     with page.expect_response("**/heat/*") as answer:
         page.keyboard.press("h")
     assert answer.value.status == 200
+    note = page.locator("[data-heat-note]")
+    note.get_by_text("Redder").wait_for()
     page.wait_for_function("document.querySelector('.heat').naturalWidth > 0")
     photo, heat = page.locator(".photo").bounding_box(), page.locator(".heat").bounding_box()
     side = min(photo["width"], photo["height"])
@@ -152,6 +160,23 @@ def test_the_heat_map_is_off_until_asked_for_and_lies_on_the_photograph(chromium
     shoot(page, "heat")
     page.keyboard.press("h")
     assert not page.locator(".heat").is_visible()
+    assert not note.is_visible()
+
+
+def test_a_heat_map_on_its_way_or_failed_says_so(chromium, review):
+    server, _ = review
+    page = enter(chromium, server, "anna")
+    page.wait_for_load_state("networkidle")
+    held = []
+    page.route("**/heat/*", lambda route: held.append(route))  # a built-in is refused
+    with page.expect_request("**/heat/*"):
+        page.keyboard.press("h")
+    note, toggle = page.locator("[data-heat-note]"), page.locator("[data-heat]")
+    note.get_by_text("being computed").wait_for()
+    assert toggle.get_attribute("aria-busy") == "true"
+    held[0].fulfill(status=404, body="")
+    note.get_by_text("There is no heat map").wait_for()
+    assert toggle.get_attribute("aria-busy") is None
 
 
 def test_photograph_and_reference_are_enlarged_together(chromium, review):
@@ -223,7 +248,22 @@ def test_axe_finds_nothing_serious_and_nothing_overflows(chromium, review, size,
         page.goto(url)
         if name == "item":
             page.keyboard.press("f")
-        found = axe.Axe().run(page).response["violations"]
-        assert not [v["id"] for v in found if v["impact"] in ("serious", "critical")], name
+        assert not serious(page), name
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
         shoot(page, f"{name}-{size}-{scheme}")
+    page.goto(places["item"])
+    for dialog, key in (("help", "?"), ("compare", "Enter")):
+        page.locator(".photo").focus()
+        page.keyboard.press(key)
+        assert page.locator(f"#{dialog}").is_visible()
+        assert not serious(page), dialog
+        page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_who_is_turned_away_gets_a_page_that_axe_passes(chromium, review, size):
+    server, _ = review
+    page = chromium.new_context(viewport=size).new_page()
+    assert page.goto(f"{server.base}/enter?token=wrong").status == 401
+    assert not serious(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

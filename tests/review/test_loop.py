@@ -20,6 +20,8 @@ from tests.review.server import PROJECT, Server
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 REAL = next((p / "shared" / "data" for p in Path(__file__).parents if (p / "shared" / "data").is_dir()), None)
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+SHOTS = os.environ.get("COUNTERFEIT_SCREENSHOTS")  # a folder, to look at what the tests saw
 TINY = [
     "--data.counterfeits=12", "--data.views=1", "--trainer.max_epochs=1", "--model.bank=64", "--seeds=[0]",
     "--experiment.arms=[real,placebo]", "--experiment.resamples=50", "--synthesis.count=8",
@@ -71,18 +73,67 @@ def truth_of(new: Path) -> dict[str, str]:
     return truth
 
 
-def moderate(server: Server, truth: dict[str, str]) -> None:
-    """Decide every item by its keys, as the truth is."""
+def decide(page, truth: dict[str, str], by_keys: bool) -> None:
+    """Decide the item that is shown as the truth is, and wait for what follows."""
+    before, genuine = page.url, truth[page.locator(".path").inner_text()] == "genuine"
+    if by_keys:
+        for key in "g" if genuine else "f1":
+            page.keyboard.press(key)
+    elif genuine:
+        page.get_by_role("button", name="Genuine").click()
+    else:
+        page.get_by_text("Counterfeit", exact=True).click()
+        page.get_by_role("button", name="Lettering").click()
+    page.wait_for_url(lambda url: url != before)
+
+
+def waits(page, base: str) -> bool:
+    """Go on; whether there is an item for this moderator."""
+    page.goto(base)
+    return page.get_by_role("heading", name="Nothing waits for you").count() == 0
+
+
+def shoot(page, name: str) -> None:
+    """Nothing is cut off at this width; a picture is kept where somebody wants to look."""
+    page.wait_for_load_state("networkidle")
+    assert page.locator(".photo img").first.evaluate("image => image.naturalWidth > 0")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
+
+
+def moderate(server: Server, truth: dict[str, str], name: str) -> None:
+    """Two moderators at once, on a desktop by keys and on a phone by clicks, until nothing waits for either."""
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.goto(server.links["anna"])
-        for _ in truth:
-            before = page.url
-            for key in "g" if truth[page.locator(".path").inner_text()] == "genuine" else "f1":
-                page.keyboard.press(key)
-            page.wait_for_url(lambda url, before=before: url != before)
-        page.get_by_role("heading", name="Nothing waits for you").wait_for()
+        anna, ben = (browser.new_context(viewport=size).new_page() for size in (DESKTOP, PHONE))
+        anna.goto(server.links["anna"])
+        ben.goto(server.links["ben"])
+        shoot(anna, f"loop-{name}-desktop")
+        shoot(ben, f"loop-{name}-phone")
+
+        ben.goto(anna.url)
+        decide(anna, truth, by_keys=True)
+        ben.get_by_role("button", name="Unsure").click()
+        ben.get_by_role("heading", name="Anna decided this item").wait_for()
+
+        first, unsure = anna.url, anna.locator(".path").inner_text()
+        decide(anna, truth, by_keys=True)
+        anna.get_by_role("button", name="Undo").first.click()
+        anna.wait_for_url(first)
+        anna.keyboard.press("u")  # and so the other moderator is asked
+        anna.wait_for_url(lambda url: url != first)
+
+        pages, second = {anna: True, ben: False}, []
+        while any(waits(page, server.base) for page in pages):
+            for page, by_keys in pages.items():
+                if waits(page, server.base):
+                    if page.get_by_text("You are the second reviewer").count():
+                        second.append(page.locator(".path").inner_text())
+                    decide(page, truth, by_keys)
+        assert unsure in second
+        ben.goto(f"{server.base}/team")
+        assert "kappa" in ben.locator("main").inner_text()
         browser.close()
 
 
@@ -93,9 +144,9 @@ def test_decisions_become_training_data(make, tmp_path):
     truth = truth_of(new)
     run("fit", *TINY, "--data.root", known, "--out", tmp_path / "first", cache=cache)
     run("predict", new, "--run", tmp_path / "first", "--out", scores, cache=cache)
-    server = Server(scores, "--reviewers", "[anna]", "--gold", "0")
+    server = Server(scores, "--reviewers", "[anna, ben]", "--gold", "0", "--double", "0.2")
     try:
-        moderate(server, truth)
+        moderate(server, truth, make.__name__)
     finally:
         server.stop(signal.SIGINT)
     assert "sound" in run("review", "verify", scores, cache=cache)

@@ -20,15 +20,26 @@ function layHeat() {
 
 function switchHeat() {
   if (!heat) return;
-  if (!heat.src) heat.src = heat.dataset.src;
+  if (!heat.src) {
+    toggle.setAttribute("aria-busy", "true");
+    heat.src = heat.dataset.src;
+  }
   heat.hidden = !heat.hidden;
   toggle.setAttribute("aria-pressed", String(!heat.hidden));
   one("[data-heat-note]").hidden = heat.hidden;
   layHeat();
 }
 
+function saysOfHeat(state) {
+  toggle.removeAttribute("aria-busy");
+  const note = one("[data-heat-note]");
+  note.textContent = note.dataset[state];
+}
+
 if (heat) {
   toggle.addEventListener("click", switchHeat);
+  heat.addEventListener("load", () => saysOfHeat("loaded"));
+  heat.addEventListener("error", () => saysOfHeat("failed"));
   addEventListener("resize", layHeat);
 }
 
