@@ -19,6 +19,14 @@ def default_cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "counterfeit"
 
 
+def make_cache_folder(folder: Path) -> None:
+    """Create the folder of a cache where it is missing; ``UserError`` where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot create the cache folder {folder}: {error.strerror}; set --data.cache") from error
+
+
 class ArrayCache:
     """Rows of one shape and type in ``<name>.bin``, their keys in ``<name>.keys``, one line a row.
 
@@ -29,10 +37,7 @@ class ArrayCache:
     def __init__(self, folder: Path, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
         self.shape, self.dtype = shape, np.dtype(dtype)
         self._row_bytes = int(np.prod(shape)) * self.dtype.itemsize
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot create the cache folder {folder}: {error.strerror}; set --data.cache") from error
+        make_cache_folder(folder)
         self._values, self._keys, self._lock = (folder / f"{name}.{end}" for end in ("bin", "keys", "lock"))
         self._index: dict[str, int] = {}
         self._bytes_read = 0

@@ -17,6 +17,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from rich.console import Console
 
+from counterfeit.backbone import load_backbone
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import Detector
 from counterfeit.errors import UserError
@@ -63,7 +64,9 @@ class FitCLI(LightningCLI):
         """What the parsed configuration asks for; detectors and trainers are made afresh for every arm."""
         made, config = self.parser.instantiate(self.config), self.config
         gan_trainer = made.gan_trainer
-        if made.experiment.generators(made.gan.kind):
+        if kinds := made.experiment.generators(made.gan.kind):
+            if "refiner" in kinds:
+                load_backbone(made.gan.backbone)  # raises now rather than after the stages before
             gan_trainer = gan_trainer.following(config.trainer)
             with _refusals("--gan_trainer"):
                 pl.Trainer(**gan_trainer.options(), logger=False, enable_checkpointing=False)

@@ -31,6 +31,18 @@ TINY = [
     "--synthesis.overdraw=3", "--experiment.resamples=50", "--seeds=[0]",
 ]  # fmt: skip
 COLUMNS = ["arm", "dose", "seed", "path", "group", "kind", "label", "score"]
+# Python runs it at its start: the network is off, and every attempt to reach it is written down.
+NETWORK_OFF = """
+import os, sys
+
+def refuse(event, args):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"):
+        with open(os.environ["NETWORK_ATTEMPTS"], "a") as file:
+            print(event, args[1:] if event == "socket.connect" else args, file=file)
+        raise OSError("the network is off")
+
+sys.addaudithook(refuse)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -45,10 +57,12 @@ def tiny(cache: Path) -> list[str]:
 
 @pytest.fixture(scope="session")
 def finished(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    out = tmp_path_factory.mktemp("runs") / "run"
-    done = subprocess.run(
-        [sys.executable, "-m", "counterfeit.fit", *tiny, "--out", str(out)], capture_output=True, text=True, cwd=PROJECT
-    )
+    folder = tmp_path_factory.mktemp("runs")
+    out, off = folder / "run", folder / "sitecustomize.py"
+    off.write_text(NETWORK_OFF)
+    environment = os.environ | {"PYTHONPATH": str(folder), "NETWORK_ATTEMPTS": str(folder / "attempts")}
+    command = [sys.executable, "-m", "counterfeit.fit", *tiny, "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, env=environment)
     assert done.returncode == 0, done.stderr
     return out, done.stdout
 
@@ -66,6 +80,17 @@ def test_a_run_ends_with_verdict_report_and_what_next(finished: tuple[Path, str]
     assert lines[0].startswith("verdict: ")
     assert any(line == f"report: {out / 'report.html'}" for line in lines)
     assert lines[-1].startswith("next: ")
+
+
+def test_a_run_asks_nothing_of_the_network(finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder = finished[0].parent
+    assert not (folder / "attempts").exists(), (folder / "attempts").read_text()
+    # What would have been written, had it asked:
+    environment = os.environ | {"PYTHONPATH": str(folder), "NETWORK_ATTEMPTS": str(tmp_path / "attempts")}
+    ask = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=1)"
+    asked = subprocess.run([sys.executable, "-c", ask], env=environment, capture_output=True, text=True)
+    assert "the network is off" in asked.stderr
+    assert (tmp_path / "attempts").read_text()
 
 
 def test_evaluate_rebuilds_the_same_comparison_and_ends_alike(

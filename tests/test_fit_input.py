@@ -31,6 +31,17 @@ MISTAKES = {
     "--synthesis.hard=2": "synthesis.hard",
     "--synthesis.refined=2": "synthesis.refined",
     "--gan.crop=20": "gan.crop",
+    "--gan.pool=0": "gan.pool",
+    "--gan.sample_every=0": "gan.sample_every",
+    "--gan.checkpoint_every=0": "gan.checkpoint_every",
+    "--gan.lr=-1": "gan.lr",
+    "--gan.backbone=no_such_net": "no_such_net",
+    "--model.folds=1": "--model.folds",
+    "--model.bank=0": "--model.bank",
+    "--model.hidden=0": "--model.hidden",
+    "--model.lr=0": "--model.lr",
+    "--data.max_bad_rate=7": "--data.max_bad_rate",
+    "--data.num_workers=-1": "--data.num_workers",
     "--trainer.accelerator=gpuu": "gpuu",
     "--gan_trainer.accelerator=gpuu": "gpuu",
     "--gan_trainer.devices=2": "one device",
@@ -54,6 +65,15 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and MISTAKES[mistake] in lines[0]
     assert not out.exists()
+
+
+def test_a_cache_that_cannot_be_created_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for cache in (tmp_path / "file", tmp_path / "file" / "cache"):
+        assert main([*SMALL, f"--data.cache={cache}", f"--out={tmp_path / 'out'}"]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1 and "set --data.cache" in lines[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_smote_of_a_single_counterfeit_is_refused_before_anything_is_trained(

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,7 @@ def _packaged_network(name: str) -> nn.Module:
 
 
 def _hub_network(name: str) -> nn.Module:
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # else a line for every attempt
     try:
         network: nn.Module = timm.create_model(name, pretrained=True)
     except (OSError, RuntimeError) as error:

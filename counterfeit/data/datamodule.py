@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 from numpy.typing import NDArray
 
 from counterfeit.backbone import Embedder, Embeddings
-from counterfeit.cache import default_cache_folder
+from counterfeit.cache import default_cache_folder, make_cache_folder
 from counterfeit.data.groups import near_duplicate_groups
 from counterfeit.data.images import Loaded, check_bad_rate, load_pixels
 from counterfeit.data.labels import write_labels
@@ -89,6 +89,10 @@ class ProductData(pl.LightningDataModule):
             raise UserError(f"--data.size {size} is not a multiple of 32 of at least 64 pixels")
         if views < 1:
             raise UserError(f"--data.views {views}: an image has at least one view, itself")
+        if not 0 <= max_bad_rate <= 1:
+            raise UserError(f"--data.max_bad_rate is a share between 0 and 1, not {max_bad_rate}")
+        if min(num_workers, drawn_genuine, drawn_counterfeit) < 0:
+            raise UserError("--data.num_workers, drawn_genuine and drawn_counterfeit are not negative")
         self.root, self.manifest = root, manifest
         self.size, self.max_bad_rate = size, max_bad_rate
         self.counterfeits = DRAWN_HANDFUL if root is None and counterfeits is None else counterfeits
@@ -116,6 +120,7 @@ class ProductData(pl.LightningDataModule):
     def prepare_data(self) -> None:
         """Draw the labels, once a machine."""
         if self.root is None and not self.folder.exists():
+            make_cache_folder(self.cache)
             size = max(self.size, 128)
             write_labels(self.folder, genuine=self.drawn_genuine, counterfeit=self.drawn_counterfeit, size=size, seed=0)
 

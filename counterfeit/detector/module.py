@@ -12,6 +12,7 @@ from counterfeit.backbone import GenuineBank, load_backbone
 from counterfeit.detector.combination import Combination
 from counterfeit.detector.heads import ImageHeads, PatchHeads, top_mean
 from counterfeit.detector.views import MASK, PARTS, PATCH
+from counterfeit.errors import UserError
 
 IMAGE_LR = 0.3  # of the peak learning rate: 1632 strongly correlated inputs move a logit fast
 BIAS_LR = 30.0  # of the peak learning rate: a bias that lags makes the weights stand in for it
@@ -52,6 +53,11 @@ class Detector(pl.LightningModule):
         unfreeze: int = 0,
     ) -> None:
         super().__init__()
+        for name, value, least in (("folds", folds, 2), ("bank", bank, 1), ("hidden", hidden, 1), ("rank", rank, 1)):
+            if value < least:
+                raise UserError(f"--model.{name} must be at least {least}, not {value}")
+        if lr <= 0:
+            raise UserError(f"--model.lr must be above 0, not {lr}")
         self.save_hyperparameters()
         self.size, self.folds, self.lr = size, folds, lr
         self.image_penalty, self.patch_penalty = image_penalty, patch_penalty

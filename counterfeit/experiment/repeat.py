@@ -1,5 +1,6 @@
 """The baseline and the product once more: on other views of the photographs, in folders of their own."""
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -68,6 +69,7 @@ class Repeater:
                     cells.predictions(seed, arm, dose)
                 tables.append(read_cell(folder))
                 self.tell(f"{name}  seed {seed.number}  {arm} {dose or ''}")
+                gc.collect()  # a trainer, what it trained and what that learned from hold on to each other
         return pa.concat_tables(tables, promote_options="permissive")
 
     def _train_generators(self, cells: Cells, seed: Seed, name: str) -> None:

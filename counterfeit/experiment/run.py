@@ -1,8 +1,9 @@
 """The stages of a run, in the order of the data: each reads the run folder and writes to it, and may be run again."""
 
+import gc
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -169,25 +170,33 @@ class _Run:
         console.print(_counts(data, self.seeds[0].split))
 
     def _gan(self) -> None:
-        for seed in self.seeds:
+        for seed in self._one_by_one():
             trained = (self.generators, self.plan.gan_trainer, self.plan.make_trainer)
             for note in train_generators(self.folder, seed, *trained):
                 console.print(f"  {note}")
 
     def _synthesis(self) -> None:
-        for seed in self.seeds:
+        for seed in self._one_by_one():
             for arm in BANKS:
                 if self._needs(arm) and not len(self.cells.bank(seed, arm)):
                     console.print(f"  seed {seed.number}: nothing passed the gates, so that {arm} is the same as real")
 
     def _detector(self) -> None:
-        for seed in self.seeds:
+        for seed in self._one_by_one():
             for arm, dose in self.plan.experiment.cells():
                 self.cells.predictions(seed, arm, dose)
+                gc.collect()
                 console.print(f"  seed {seed.number}  {arm} {dose or ''}", style="dim")
         write_audits(self.folder, self.seeds)
         experiment = self.plan.experiment
         write_gallery(self.cells, self.seeds[0], experiment.cells(), experiment.product())
+
+    def _one_by_one(self) -> Iterator[Seed]:
+        """Each seed in turn; what one holds in memory is given up before the next."""
+        for seed in self.seeds:
+            yield seed
+            seed.release()
+            gc.collect()  # a trainer, what it trained and what that learned from hold on to each other
 
     def _compare(self) -> None:
         tables = []

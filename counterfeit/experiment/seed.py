@@ -98,5 +98,10 @@ class Seed:
         hosts = host_candidates(embeddings.pooled, self.label)
         return Sources(self.data.pixels(self.train), self.label, evidence.numpy(), hosts)
 
+    def release(self) -> None:
+        """Forget what is large; it is made again, the same, where it is asked for once more."""
+        for name in ("real", "sources"):
+            self.__dict__.pop(name, None)
+
     def _generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.number)

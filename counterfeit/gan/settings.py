@@ -64,6 +64,12 @@ class GanSettings:
             raise UserError(f"gan.crop must be a multiple of 8 pixels and at least 32, not {self.crop}")
         if min(self.kimg, self.noise_kimg) <= 0 or not 0 <= self.core <= 1:
             raise UserError("gan.kimg and gan.noise_kimg must be above 0, and gan.core between 0 and 1")
+        for name in ("pool", "sample_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"gan.{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("lr", "noise_lr", "ema_half_life"):
+            if getattr(self, name) <= 0:
+                raise UserError(f"gan.{name} must be above 0, not {getattr(self, name)}")
         if self.kind != "refiner" and self.crop & (self.crop - 1):
             raise UserError(f"gan.crop must be a power of 2 for gan.kind {self.kind}, as 64, not {self.crop}")
 

@@ -1,5 +1,6 @@
 """What each arm adds to the real photographs, and what a seed decides."""
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -63,6 +64,18 @@ def test_the_real_set_holds_every_view_and_marks_the_photographs_themselves(seed
     assert real.original.tolist() == [True] * count + [False] * count
     assert (real.folds == np.tile(seed.fold, 2)[:, None]).all()
     assert np.isnan(real.masks).all()
+
+
+def test_what_a_seed_forgets_it_makes_again_the_same(seed: Seed) -> None:
+    real, sources = seed.real, seed.sources
+    seen = weakref.ref(real), weakref.ref(sources)
+    kept = real.embeddings.patches.copy(), sources.evidence.copy(), sources.neighbours.copy()
+    seed.release()
+    del real, sources
+    assert [found() for found in seen] == [None, None]  # the memory is free at once
+    again = seed.real.embeddings.patches, seed.sources.evidence, seed.sources.neighbours
+    for before, after in zip(kept, again, strict=True):
+        np.testing.assert_array_equal(before, after)
 
 
 def test_evidence_has_a_value_for_every_patch_and_hosts_are_other_genuine_images(seed: Seed) -> None:
