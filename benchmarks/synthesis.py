@@ -20,20 +20,25 @@ from pathlib import Path
 from typing import get_args
 
 import jsonargparse
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from numpy.typing import NDArray
 from safetensors import safe_open
 
 from benchmarks.synthesis_statistics import Cell, measure
-from benchmarks.synthesis_tables import Made, tables
+from benchmarks.synthesis_tables import Kept, Made, tables
 from counterfeit.data.files import write_text
+from counterfeit.detector import PARTS
 from counterfeit.errors import UserError
+from counterfeit.evaluation.metrics import auroc
 from counterfeit.evaluation.predictions import read_cell
 from counterfeit.experiment import Arm, run
 from counterfeit.experiment.arms import BANKS
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.run import Plan
+from counterfeit.experiment.settings import BASELINE, PRODUCT
 from counterfeit.fit import command_line
 
 SETS = ("magnetic_tile", "sneakers_af1", "print_scan_codes", "labels")
@@ -211,10 +216,12 @@ def results(entries: Sequence[Entry], args: argparse.Namespace) -> str:
         measured = measure(found, args.resamples, number) if found else {}
         grid |= {(name, size): cell for size, cell in measured.items()}
     shown = [entry for entry in entries if (entry.name, entry.size) in grid]
-    doses = {(e.name, e.size): _doses(e, args.seeds) for e in shown}
-    factors = {(e.name, e.size): [e.oracle_factor(seed) for seed in args.seeds] for e in shown}
-    made = {(e.name, e.size): list(_made(e, args.seeds)) for e in shown}
-    return tables(grid, doses, factors, made, args.sets, args.sizes)
+    return tables(grid, {(e.name, e.size): _kept(e, args.seeds) for e in shown}, args.sets, args.sizes)
+
+
+def _kept(entry: Entry, seeds: Sequence[int]) -> Kept:
+    factors = [entry.oracle_factor(seed) for seed in seeds]
+    return Kept(_doses(entry, seeds), factors, list(_made(entry, seeds)), _areas(entry, seeds))
 
 
 def _predictions(entry: Entry, seeds: Sequence[int]) -> Iterator[pa.Table]:
@@ -243,6 +250,19 @@ def _made(entry: Entry, seeds: Sequence[int]) -> Iterator[Made]:
             done, counts = json.loads(ended.read_text()), json.loads(counted.read_text())
             numbers = {"drawn": counts["drawn"]["counterfeit"], "kept": counts["kept"]["counterfeit"]}
             yield Made(done["healthy"], done["attempt"], numbers | counts["rejected"]["counterfeit"])
+
+
+def _areas(entry: Entry, seeds: Sequence[int]) -> dict[str, NDArray[np.float64]]:
+    """AUROC of every part and of the whole in per cent, ``(seeds, P + 1)``, of ``real`` and the product."""
+    areas: dict[str, list[list[float]]] = {}
+    for seed in seeds:
+        for arm, path in entry.cells(seed):
+            if arm in (BASELINE, PRODUCT) and (path / "predictions.parquet").exists():
+                test, parts = read_cell(path), pq.read_table(path / "parts.parquet")
+                columns = [*(parts[name] for name in PARTS), test["score"]]
+                label = test["label"].to_numpy()
+                areas.setdefault(arm, []).append([100 * auroc(label, column.to_numpy()) for column in columns])
+    return {arm: np.array(rows) for arm, rows in areas.items()}
 
 
 def between_marks(page: str, text: str) -> str:

@@ -5,14 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.synthesis_statistics import Bar, Grid, difference, judge, level, pooled, seeds, worth
+from counterfeit.detector import PARTS
 from counterfeit.evaluation.bootstrap import Resampled
 from counterfeit.evaluation.metrics import Metric
 
 SHOWN: tuple[Metric, ...] = ("auroc", "recall_at_5pct_fpr")
-Doses = Mapping[tuple[str, int], Mapping[str, Sequence[float]]]
-Factors = Mapping[tuple[str, int], Sequence[float]]
+Key = tuple[str, int]  # set and training counterfeits
+WITHIN = 1.0  # pp AUROC below the best of its parts, at most
 
 
 class Made(NamedTuple):
@@ -29,21 +31,28 @@ class Made(NamedTuple):
     counts: Mapping[str, int]
 
 
-def tables(
-    grid: Grid,
-    doses: Doses,
-    factors: Factors,
-    made: Mapping[tuple[str, int], Sequence[Made]],
-    sets: Sequence[str],
-    sizes: Sequence[int],
-) -> str:
+class Kept(NamedTuple):
+    """What the run folder of a set and size holds beside its predictions.
+
+    Attributes:
+        doses: arm to the dose that each seed used.
+        factors: of each seed, by how much the oracle multiplies the counterfeits.
+        made: of each seed, how its bank was made.
+        areas: arm to the AUROC of every part of the detector and of the whole, ``(seeds, P + 1)`` in per cent.
+    """
+
+    doses: Mapping[str, Sequence[float]]
+    factors: Sequence[float]
+    made: Sequence[Made]
+    areas: Mapping[str, NDArray[np.float64]]
+
+
+def tables(grid: Grid, kept: Mapping[Key, Kept], sets: Sequence[str], sizes: Sequence[int]) -> str:
     """All tables of a grid, finished or not.
 
     Args:
         grid: what was measured.
-        doses: of each cell, arm to the dose that each seed used.
-        factors: of each cell and seed, by how much the oracle multiplies the counterfeits.
-        made: of each cell and seed, how its bank was made.
+        kept: of each cell of set and size that was.
         sets: asked for.
         sizes: asked for.
     """
@@ -63,14 +72,16 @@ def tables(
         "### Worth",
         "Gain of the bank against the gain of the oracle, which learns from more real counterfeits: as many times as "
         "given, 2 where the set has them.",
-        _worth(grid, factors),
+        _worth(grid, kept),
         "### Doses used",
         "Weight of what was learned from masks against what was learned from photographs, for each seed.",
-        _doses(doses),
+        _doses({key: one.doses for key, one in kept.items()}),
         "### Refiners and their banks",
         "Trainings that passed the health checks at once, after a restart, or never (their banks are unrefined); and "
         "the counterfeit candidates, summed over seeds.",
-        _health(made),
+        _health(kept),
+        "### Parts and whole",
+        _parts(kept),
         "### Bars",
         bars_table(bars),
     ]
@@ -102,19 +113,20 @@ def _pooled(grid: Grid) -> str:
     return markdown(["difference", "cells", "fewest seeds", "AUROC", "recall at 5 % FPR"], rows)
 
 
-def _worth(grid: Grid, factors: Factors) -> str:
+def _worth(grid: Grid, kept: Mapping[Key, Kept]) -> str:
     rows = []
     for key, cell in grid.items():
-        factor = min(factors.get(key, (2.0,)))
+        factors = kept[key].factors if key in kept else ()
+        factor = min(factors, default=2.0)
         for metric, word in zip(SHOWN, ("AUROC", "recall at 5 % FPR"), strict=True):
             pairs = (("synthetic", "real"), ("oracle", "real"), ("synthetic", "oracle"))
             found = [points(difference([cell], *pair, metric)) for pair in pairs]
-            rows.append([*key, f"x {_range(factors.get(key, ()))}", word, *found, worth(cell, metric, factor)])
+            rows.append([*key, f"x {_range(factors)}", word, *found, worth(cell, metric, factor)])
     header = ["set", "counterfeits", "oracle", "measure", "synthetic - real", "oracle - real", "synthetic - oracle"]
     return markdown([*header, "worth"], rows)
 
 
-def _doses(doses: Doses) -> str:
+def _doses(doses: Mapping[Key, Mapping[str, Sequence[float]]]) -> str:
     arms = list(dict.fromkeys(arm for used in doses.values() for arm in used))
     rows = [
         [*key, *(", ".join(f"{dose:.2f}" for dose in used.get(arm, ())) for arm in arms)] for key, used in doses.items()
@@ -122,13 +134,29 @@ def _doses(doses: Doses) -> str:
     return markdown(["set", "counterfeits", *arms], rows)
 
 
-def _health(made: Mapping[tuple[str, int], Sequence[Made]]) -> str:
+def _health(kept: Mapping[Key, Kept]) -> str:
     rows, reasons = [], ("drawn", "support", "label", "novelty", "not chosen", "kept")
-    for key, seeds_made in made.items():
-        ended = [2 if not one.healthy else min(one.attempt, 1) for one in seeds_made]
-        sums = [sum(one.counts.get(reason, 0) for one in seeds_made) for reason in reasons]
+    for key, folder in kept.items():
+        ended = [2 if not one.healthy else min(one.attempt, 1) for one in folder.made]
+        sums = [sum(one.counts.get(reason, 0) for one in folder.made) for reason in reasons]
         rows.append([*key, *(ended.count(state) for state in range(3)), *sums])
     return markdown(["set", "counterfeits", "at once", "after a restart", "never", *reasons], rows)
+
+
+def _parts(kept: Mapping[Key, Kept]) -> str:
+    """Mean AUROC of each part and of the whole, and in how many of the rows the whole keeps up with its best part."""
+    rows, behind = [], []
+    for key, folder in kept.items():
+        for arm, areas in folder.areas.items():
+            means = areas.mean(0)
+            behind.append(float(means[:-1].max() - means[-1]))
+            rows.append([*key, arm, len(areas), *(f"{area:.1f}" for area in means), f"{-behind[-1]:+.1f}"])
+    close, above = sum(gap <= WITHIN for gap in behind), sum(gap < 0 for gap in behind)
+    note = (
+        f"Mean AUROC over seeds, in per cent. The whole is within {WITHIN:g} pp of the best of its parts in {close} of "
+        f"{len(rows)} rows, and above all of them in {above}."
+    )
+    return f"{note}\n\n" + markdown(["set", "counterfeits", "arm", "seeds", *PARTS, "whole", "whole - best"], rows)
 
 
 def bars_table(bars: Sequence[Bar]) -> str:

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.synthesis import BEGIN, END, Entry, between_marks, main, plan_entry, same_settings, widen
 from benchmarks.synthesis import _parser as parser
 from benchmarks.synthesis_statistics import MEASURED, Cell, difference, join, judge, measure, pooled, worth
-from benchmarks.synthesis_tables import Made, tables
+from benchmarks.synthesis_tables import Kept, Made, tables
 from counterfeit.errors import UserError
 from counterfeit.evaluation.bootstrap import Resampled
 from counterfeit.evaluation.compare import compare
@@ -114,14 +114,16 @@ def test_an_arm_equal_to_real_misses_the_gains_and_does_no_harm() -> None:
 def test_tables_of_a_part_of_the_grid_name_what_is_missed(cells: dict[int, Cell]) -> None:
     grid = {("labels", size): cell for size, cell in cells.items()}
     counts = {"drawn": 50, "support": 5, "label": 10, "novelty": 0, "not chosen": 15, "kept": 20}
-    made = {("labels", 8): [Made(True, 0, counts), Made(True, 2, counts), Made(False, 2, counts)]}
-    text = tables(
-        grid, {("labels", 8): {"synthetic": [1.0, 0.5]}}, {("labels", 8): [2.0]}, made, ("labels",), (8, 16, 48)
-    )
+    made = [Made(True, 0, counts), Made(True, 2, counts), Made(False, 2, counts)]
+    areas = {"real": np.array([[50.0, 60, 70, 80, 75, 65, 79], [50.0, 60, 70, 80, 75, 65, 82]])}
+    kept = {("labels", 8): Kept({"synthetic": [1.0, 0.5]}, [2.0], made, areas)}
+    text = tables(grid, kept, ("labels",), (8, 16, 48))
     assert "2 of 3 cells" in text
     assert "| labels | 8 | real | 4 | 60 + 60, 60 |" in text
     assert "| labels | 8 | synthetic - real | 4 |" in text
     assert "| labels | 8 | 1.00, 0.50 |" in text
+    assert "| labels | 8 | real | 2 | 50.0 | 60.0 | 70.0 | 80.0 | 75.0 | 65.0 | 80.5 | +0.5 |" in text
+    assert "within 1 pp of the best of its parts in 1 of 1 rows, and above all of them in 1" in text
     assert "| labels | 8 | 1 | 1 | 1 | 150 | 15 | 30 | 0 | 45 | 60 |" in text
     assert "| missed | worth >= 2 by AUROC: synthetic - oracle | labels, 16 |" in text
     assert "| not measured | synthetic - real, AUROC | labels, 48 |" in text
