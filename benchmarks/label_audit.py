@@ -54,7 +54,7 @@ def trained(work: Path, counterfeits: int) -> Path:
         drawn = round(counterfeits / FRACTIONS[0])
         write_labels(labels, genuine=drawn, counterfeit=drawn, size=128, seed=SEED)
     options = ["--data.root", str(labels), "--data.counterfeits", str(counterfeits), "--out", str(run)]
-    options += ["--data.fractions", str(list(FRACTIONS)), "--experiment.arms", "[real]", "--seeds", "[0]"]
+    options += ["--data.fractions", str(list(FRACTIONS)), "--experiment.arms", "[real,placebo]", "--seeds", "[0]"]
     if not (run / "report.html").exists() and (code := fit(options)):
         raise SystemExit(code)
     return run
