@@ -46,7 +46,7 @@ def test_a_learning_curve_is_drawn_and_continued(
     levels = {arm["arm"]: arm["levels"]["auroc"]["estimate"] for arm in said(out, "comparison.json")["arms"]}
     assert {arm: points["auroc"][1][0] for arm, points in curve["arms"].items()} == pytest.approx(levels)
     bank = pq.read_table(out / "curve/6/synthetic/0/manifest.parquet").to_pylist()
-    donors = {row["donor"] for row in bank if row["label"] == 1}
+    donors = {row["donor"] for row in bank if row["label"] == 1 and not row["anomaly"]}
     split = {row["path"]: row["split"] for row in pq.read_table(out / "splits.parquet").to_pylist()}
     assert 0 < len(donors) <= 6 and {split[donor] for donor in donors} == {"train"}
     tables = [pq.read_table(path) for path in out.glob("**/detector/0/*/*/predictions.parquet")]
