@@ -220,7 +220,7 @@ def results(entries: Sequence[Entry], args: argparse.Namespace) -> str:
 
 
 def _kept(entry: Entry, seeds: Sequence[int]) -> Kept:
-    factors = [entry.oracle_factor(seed) for seed in seeds]
+    factors = [entry.oracle_factor(seed) for seed in seeds if entry.done(seed)]
     return Kept(_doses(entry, seeds), factors, list(_made(entry, seeds)), _areas(entry, seeds))
 
 
