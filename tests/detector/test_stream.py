@@ -105,9 +105,7 @@ def test_killed_and_continued_equals_uninterrupted(
 
     engine = Engine()
     score(photographs, out, cache, workers, engine)
-    assert (
-        engine.images == 2 * BATCH
-    )  # of five, three had been scored; broken are one of theirs and the last
+    assert engine.images == 2 * BATCH  # of five, three had been scored; broken are one of theirs and the last
     for name in FILES:
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not (out / ".parts").exists()
