@@ -12,7 +12,7 @@ def test_the_table_has_each_kind_and_the_mean_over_kinds() -> None:
             "real": dict.fromkeys(metrics, (0.8, 0.7, 0.9)),
             "synthetic": dict.fromkeys(metrics, (0.831, 0.7, 0.9)),
         },
-        "differences": {metric: difference for metric in metrics},
+        "differences": {"auroc": difference, "recall_at_5pct_fpr": difference},
     }
     average = {metric: difference | {"estimate": -0.005} for metric in metrics}
     rows = table("labels", {"product": "synthetic", "seeds": 3, "kinds": [kind], "average": average}).splitlines()
