@@ -33,13 +33,13 @@ from benchmarks.synthesis_tables import Kept, Made, tables
 from counterfeit.data.files import write_text
 from counterfeit.detector import PARTS
 from counterfeit.errors import UserError
+from counterfeit.evaluation.arms import BASELINE, PRODUCT
 from counterfeit.evaluation.metrics import auroc
 from counterfeit.evaluation.predictions import read_cell
 from counterfeit.experiment import Arm, run
 from counterfeit.experiment.arms import BANKS
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.run import Plan
-from counterfeit.experiment.settings import BASELINE, PRODUCT
 from counterfeit.fit import command_line
 
 SETS = ("magnetic_tile", "sneakers_af1", "print_scan_codes", "labels")

@@ -93,6 +93,9 @@ class FitCLI(LightningCLI):
         config = self.config.clone()
         for key in ("out", "stages", "gate", "config"):
             config.pop(key, None)
+        for key in ("data.root", "data.manifest"):  # a run is read from other folders, too
+            if config[key] is not None:
+                config[key] = str(Path(config[key]).expanduser().resolve())
         text: str = self.parser.dump(config, skip_validation=True)
         return text
 

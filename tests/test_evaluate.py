@@ -117,3 +117,18 @@ def test_a_run_that_cannot_be_rebuilt_is_one_line(tmp_path, capsys, spoil, messa
 def test_wrong_arguments_are_one_line(args, capsys):
     assert main(args) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_the_verdict_is_about_the_arm_that_the_run_itself_would_take(tmp_path):
+    run = finished_run(tmp_path / "run", effect=0.0)
+    for seed in range(3):
+        cell = run / "detector" / str(seed)
+        (cell / "synthetic").rename(cell / "transplant")
+        for arm in ("transplant", "oracle"):
+            table = pq.read_table(cell / "transplant/0.3/predictions.parquet")
+            (cell / arm / "0.3").mkdir(parents=True, exist_ok=True)
+            named = table.set_column(table.column_names.index("arm"), "arm", pa.array([arm] * len(table)))
+            pq.write_table(named, cell / arm / "0.3/predictions.parquet")
+    (run / "config.yaml").write_text("experiment:\n  resamples: 100\n  arms: [real, transplant, oracle]\n")
+    assert main(["--run", str(run)]) == 0
+    assert json.loads((run / "comparison.json").read_text())["product"] == "transplant"

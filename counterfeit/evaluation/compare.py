@@ -121,7 +121,7 @@ def compare_scores(
         tests=tests,
         arms=tuple(_arm_result(arm, by_seed, weights, seed) for arm, by_seed in arms.items()),
         pairs=tuple(results.values()),
-        notes=tuple(_notes(worst, main)),
+        notes=tuple(_notes(worst, chosen not in scores)),
     )
 
 
@@ -246,7 +246,7 @@ def _seed_counts(seed: int, test: SeedScores) -> SeedCounts:
     return SeedCounts(seed, n_genuine=len(test.label) - counterfeit, n_counterfeit=counterfeit)
 
 
-def _notes(worst: Worst, main: PairResult) -> Iterator[str]:
+def _notes(worst: Worst, without_product: bool) -> Iterator[str]:
     if worst.n_genuine < 1000:
         images = worst.n_genuine / 100
         yield (
@@ -262,5 +262,5 @@ def _notes(worst: Worst, main: PairResult) -> Iterator[str]:
         )
     if worst.n_genuine == 0 or worst.n_counterfeit == 0:
         yield "a test set holds one class only: that seed is left out of the ranking metrics"
-    if main.dose == 0:
+    if without_product:
         yield "dose 0 was chosen: the detector learns from real images alone, and there is nothing to gain or lose"

@@ -9,11 +9,10 @@ import yaml  # type: ignore[import-untyped]
 
 from counterfeit.data.files import write_json
 from counterfeit.errors import UserError
+from counterfeit.evaluation.arms import BASELINE, product_of
 from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison
 from counterfeit.evaluation.predictions import read_predictions
-
-BASELINE, PRODUCT = "real", "synthetic"
 
 
 def rebuild_comparison(run: Path) -> Comparison:
@@ -31,7 +30,7 @@ def rebuild_comparison(run: Path) -> Comparison:
     comparison = compare(
         predictions,
         baseline=before.get("baseline", BASELINE),
-        product=before.get("product") or (PRODUCT if PRODUCT in arms else _last_arm(config, arms)),
+        product=before.get("product") or product_of(_as_configured(config, arms)),
         product_dose=before.get("product_dose"),
         resamples=before.get("resamples") or (config.get("experiment") or {}).get("resamples", 2000),
         seed=before.get("seed", 0),
@@ -61,6 +60,7 @@ def _read_comparison(path: Path) -> dict[str, Any]:
     return before if isinstance(before, dict) else {}
 
 
-def _last_arm(config: Mapping[str, Any], arms: list[str]) -> str:
-    named = [arm for arm in (config.get("experiment") or {}).get("arms", []) if arm in arms and arm != BASELINE]
-    return named[-1] if named else arms[-1]
+def _as_configured(config: Mapping[str, Any], arms: list[str]) -> list[str]:
+    """The arms that have predictions, in the order of the configuration where it names them."""
+    named = [arm for arm in (config.get("experiment") or {}).get("arms", []) if arm in arms]
+    return named or arms

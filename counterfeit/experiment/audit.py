@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from counterfeit.backbone import Embeddings
 from counterfeit.data.files import write_json
+from counterfeit.evaluation.arms import BASELINE
 from counterfeit.evaluation.fidelity import audit_fidelity
 from counterfeit.evaluation.findings import Audit, AuditedBank, AuditedSeed
 from counterfeit.evaluation.leakage import audit_leakage
@@ -20,7 +21,6 @@ from counterfeit.evaluation.memorisation import audit_memorisation
 from counterfeit.evaluation.shortcuts import audit_shortcuts, image_traits
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
-from counterfeit.experiment.settings import BASELINE, PRODUCT
 from counterfeit.synthesis import read_bank
 
 AUDITS: tuple[Callable[[Sequence[AuditedSeed]], Audit], ...] = (
@@ -31,12 +31,13 @@ AUDITS: tuple[Callable[[Sequence[AuditedSeed]], Audit], ...] = (
 )
 
 
-def write_audits(folder: RunFolder, seeds: Sequence[Seed]) -> Path:
+def write_audits(folder: RunFolder, seeds: Sequence[Seed], product: str) -> Path:
     """Write ``audits.json`` from the banks and predictions that the run folder holds; return its path.
 
     Args:
         folder: after the detector stage.
         seeds: of the run; their embeddings are cached.
+        product: the arm whose bank is audited, if it has one.
     """
     start = time.perf_counter()
     data = seeds[0].data
@@ -44,7 +45,7 @@ def write_audits(folder: RunFolder, seeds: Sequence[Seed]) -> Path:
     pixels = data.pixels(everything)
     files = [data.folder / path for path in data.photos.path.tolist()]
     traits = np.stack([image_traits(file, image) for file, image in zip(files, pixels, strict=True)])
-    audited = [_audited(folder, seed, pixels, traits) for seed in seeds]
+    audited = [_audited(folder, seed, product, pixels, traits) for seed in seeds]
     audits = {}
     for audit in AUDITS:
         found = audit(audited)
@@ -55,11 +56,13 @@ def write_audits(folder: RunFolder, seeds: Sequence[Seed]) -> Path:
             "named": [list(pair) for pair in found.named],
         }
     path = folder.path / "audits.json"
-    write_json(path, {"schema": 1, "audits": audits, "seconds": round(time.perf_counter() - start, 1)})
+    write_json(path, {"schema": 1, "bank": product, "audits": audits, "seconds": round(time.perf_counter() - start, 1)})
     return path
 
 
-def _audited(folder: RunFolder, seed: Seed, pixels: NDArray[np.uint8], traits: NDArray[np.float64]) -> AuditedSeed:
+def _audited(
+    folder: RunFolder, seed: Seed, product: str, pixels: NDArray[np.uint8], traits: NDArray[np.float64]
+) -> AuditedSeed:
     photos, embedded = seed.data.photos, seed.data.embed(seed.embedder, np.arange(len(pixels)), view=0)
     training = embedded.pooled[seed.train]
     mean, spread = training.mean(0), training.std(0)
@@ -80,7 +83,7 @@ def _audited(folder: RunFolder, seed: Seed, pixels: NDArray[np.uint8], traits: N
         features=standardise(embedded),
         traits=traits,
         score=_scores(folder, seed),
-        bank=_bank(folder, seed, standardise),
+        bank=_bank(folder, seed, product, standardise),
     )
 
 
@@ -95,14 +98,14 @@ def _scores(folder: RunFolder, seed: Seed) -> NDArray[np.float64]:
 
 
 def _bank(
-    folder: RunFolder, seed: Seed, standardise: Callable[[Embeddings], NDArray[np.float32]]
+    folder: RunFolder, seed: Seed, product: str, standardise: Callable[[Embeddings], NDArray[np.float32]]
 ) -> AuditedBank | None:
-    place = folder.bank(PRODUCT, seed.number)
+    place = folder.bank(product, seed.number)
     if not (place / "manifest.parquet").exists():
         return None
     bank, table = read_bank(place), pq.ParquetFile(place / "manifest.parquet").read(["path", "sha256"])
     return AuditedBank(
-        path=np.array([f"{PRODUCT}/{seed.number}/{path}" for path in table["path"].to_pylist()]),
+        path=np.array([f"{product}/{seed.number}/{path}" for path in table["path"].to_pylist()]),
         label=bank.label,
         host=bank.host,
         donor=bank.donor,

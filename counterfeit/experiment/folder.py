@@ -2,8 +2,13 @@
 
 import os
 import platform
+import re
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
 
 from counterfeit.data.files import write_json, write_text
 from counterfeit.errors import UserError
@@ -18,6 +23,8 @@ PACKAGES = (
     "scikit-learn",
     "numpy",
 )
+WITHOUT_EFFECT = ("seed_everything", "data.num_workers", "data.cache")  # on the results
+MOST_SHOWN = 3  # differing keys that a message names
 
 
 class RunFolder:
@@ -63,8 +70,10 @@ class RunFolder:
         if self.path.exists() and any(self.path.iterdir()):
             if not self.config.is_file():
                 raise UserError(f"--out {self.path} exists and holds no run; choose another folder")
-            if self.config.read_text() != config:
-                raise UserError(f"--out {self.path} holds a run of another configuration; choose another folder")
+            if differing := differences(self.config.read_text(), config):
+                raise UserError(
+                    f"--out {self.path} holds a run of another configuration ({differing}); choose another folder"
+                )
             if self.report.exists() and not stages_named:
                 raise UserError(
                     f"--out {self.path} is a finished run; choose another folder, or name the --stages to run"
@@ -91,10 +100,35 @@ class RunFolder:
 
 def next_run(runs: Path, name: str, config: str) -> Path:
     """``runs/<name>-<n>``: the latest if the same configuration left it unfinished, else a new one."""
-    numbers = [int(p.name.rpartition("-")[2]) for p in runs.glob(f"{name}-*") if p.name.rpartition("-")[2].isdigit()]
-    latest = RunFolder(runs / f"{name}-{max(numbers, default=0)}")
-    unfinished = latest.config.is_file() and not latest.report.exists() and latest.config.read_text() == config
-    return latest.path if unfinished else runs / f"{name}-{max(numbers, default=0) + 1}"
+    named = (re.fullmatch(rf"{re.escape(name)}-(\d+)", path.name) for path in (runs.iterdir() if runs.is_dir() else ()))
+    number = max((int(match[1]) for match in named if match), default=0)
+    latest = RunFolder(runs / f"{name}-{number}")
+    unfinished = latest.config.is_file() and not latest.report.exists()
+    if unfinished and not differences(latest.config.read_text(), config):
+        return latest.path
+    return runs / f"{name}-{number + 1}"
+
+
+def differences(before: str, now: str) -> str:
+    """The keys in which two configurations differ, with both values; empty where a run of one may continue the other.
+
+    Args:
+        before: YAML, as a run folder keeps it.
+        now: YAML, as the command line gives it.
+    """
+    one, other = (dict(_settings(yaml.safe_load(text) or {})) for text in (before, now))
+    differing = [key for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key)]
+    shown = [f"{key} was {one.get(key)}, now {other.get(key)}" for key in differing[:MOST_SHOWN]]
+    return "; ".join([*shown, *(["..."] if len(differing) > MOST_SHOWN else [])])
+
+
+def _settings(config: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in config.items():
+        key = f"{above}{name}"
+        if isinstance(value, dict) and value:
+            yield from _settings(value, f"{key}.")
+        elif key not in WITHOUT_EFFECT:
+            yield key, value
 
 
 def environment() -> dict[str, str]:

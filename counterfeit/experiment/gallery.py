@@ -15,9 +15,9 @@ from torch import Tensor
 
 from counterfeit.data.files import write_json
 from counterfeit.detector.explain import evidence_map
+from counterfeit.evaluation.arms import BASELINE
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.seed import Seed
-from counterfeit.experiment.settings import BASELINE
 
 EACH = 6  # missed counterfeits and false alarms of an arm
 

@@ -10,11 +10,12 @@ import pytorch_lightning as pl
 
 from counterfeit.data.datamodule import ProductData
 from counterfeit.errors import UserError
+from counterfeit.evaluation.arms import BASELINE
 from counterfeit.evaluation.predictions import read_cell
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
-from counterfeit.experiment.settings import BASELINE, WITHOUT_DOSE, ExperimentSettings
+from counterfeit.experiment.settings import WITHOUT_DOSE, ExperimentSettings
 from counterfeit.gan.loggers import publish
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.gan.train import train_refiner

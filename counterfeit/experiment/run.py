@@ -21,6 +21,7 @@ from counterfeit.data.images import write_quarantine
 from counterfeit.data.manifest import write_table
 from counterfeit.detector import Detector
 from counterfeit.errors import UserError
+from counterfeit.evaluation.arms import BASELINE, CONTROLS
 from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison
 from counterfeit.evaluation.operating_point import parse_rule
@@ -35,7 +36,7 @@ from counterfeit.experiment.holdout import check_kinds, write_holdout
 from counterfeit.experiment.oracle import check_oracle
 from counterfeit.experiment.repeat import Repeater, check_repeated, train_generators
 from counterfeit.experiment.seed import Seed
-from counterfeit.experiment.settings import BASELINE, CONTROLS, FROM_NOISE, WITHOUT_DOSE, ExperimentSettings
+from counterfeit.experiment.settings import FROM_NOISE, WITHOUT_DOSE, ExperimentSettings
 from counterfeit.experiment.ship import ship
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.report.html import write_report
@@ -187,8 +188,8 @@ class _Run:
                 self.cells.predictions(seed, arm, dose)
                 gc.collect()
                 console.print(f"  seed {seed.number}  {arm} {dose or ''}", style="dim")
-        write_audits(self.folder, self.seeds)
         experiment = self.plan.experiment
+        write_audits(self.folder, self.seeds, experiment.product())
         write_gallery(self.cells, self.seeds[0], experiment.cells(), experiment.product())
 
     def _one_by_one(self) -> Iterator[Seed]:

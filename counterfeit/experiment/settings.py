@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from counterfeit.errors import UserError
+from counterfeit.evaluation.arms import BASELINE, product_of
 from counterfeit.gan.settings import Kind
 
 Arm = Literal[
@@ -23,10 +24,8 @@ Arm = Literal[
     "oracle",
 ]
 WITHOUT_DOSE = ("one-class", "real", "oracle")
-BASELINE, PRODUCT = "real", "synthetic"
 GENERATED = ("synthetic", "synthetic-random")  # arms made with the generator that gan.kind names
 FROM_NOISE: dict[str, Kind] = {"noise": "noise", "dcgan": "dcgan"}  # arms named by their generator
-CONTROLS = ("one-class", "placebo", "oracle")  # compared, but never the detector to put to use
 
 
 @dataclass
@@ -35,7 +34,7 @@ class ExperimentSettings:
 
     Args:
         arms: ways of training the detector; ``real`` is always among them.
-        doses: weight of what is added, as a multiple of the real counterfeits'; 0 is the arm ``real``. Of images with
+        doses: weight of what is added, as a multiple of the real counterfeits', above 0. Of images with
             masks, in the view that looks at patches, times the probability that evidence maps tell anything; of others,
             in the image heads.
         operating_point: rule that chooses the threshold on validation: ``fpr<=x``, ``recall>=x``, ``cost=c`` (a miss
@@ -85,12 +84,8 @@ class ExperimentSettings:
         return list(dict.fromkeys(needed + [FROM_NOISE[arm] for arm in arms if arm in FROM_NOISE]))
 
     def product(self) -> Arm:
-        """The arm that the verdict is about: ``synthetic``; without it the last of the others, controls at the end.
-
-        ``real`` itself if there is no other.
-        """
-        arms: list[Arm] = [arm for arm, _ in self.cells()[1:]] or ["real"]
-        return max(arms, key=lambda arm: (arm == PRODUCT, arm not in CONTROLS, arms.index(arm)))
+        """The arm that the verdict is about, see :func:`~counterfeit.evaluation.arms.product_of`."""
+        return product_of([arm for arm, _ in self.cells()])
 
     def product_dose(self) -> float:
         """The product's dose: the smallest it is trained at."""

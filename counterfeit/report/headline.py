@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from counterfeit.evaluation.arms import CONTROLS
 from counterfeit.evaluation.compare import VERDICT_METRICS
 from counterfeit.evaluation.comparison import METRIC_NAMES, Comparison, Difference, image_count, points
 
@@ -21,17 +22,19 @@ def headline(comparison: Comparison) -> dict[str, Any]:
     recall = pair.differences["recall_at_5pct_fpr"]
     levels = {(arm.arm, arm.dose): arm.levels["recall_at_5pct_fpr"] for arm in comparison.arms}
     without, product = levels[pair.against, pair.against_dose], levels[pair.arm, pair.dose]
-    defined = math.isfinite(recall.estimate)
+    defined, control = math.isfinite(recall.estimate), pair.arm in CONTROLS
+    names = (f"by {pair.arm}", f"by {pair.against}") if control else ("with synthetic images", "without")
+    much = _by_how_much((product.estimate, without.estimate), names) if defined else "Not defined for these images."
     return {
         "verdict": comparison.verdict,
-        "heading": HEADINGS[comparison.verdict],
-        "did_it_help": ANSWERS[comparison.verdict],
-        "by_how_much": _by_how_much(product.estimate, without.estimate) if defined else "Not defined for these images.",
+        "heading": f"{pair.arm} beside {pair.against}: a control" if control else HEADINGS[comparison.verdict],
+        "did_it_help": "Not asked: no arm has synthetic images." if control else ANSWERS[comparison.verdict],
+        "by_how_much": much,
         "how_sure": _how_sure(comparison, recall) if defined else "The test images do not allow an interval.",
         "basis": basis(comparison),
         "caught": [
             {"name": name, "value": level.estimate, "low": level.low, "high": level.high}
-            for name, level in (("with synthetic images", product), ("without", without))
+            for name, level in zip(names, (product, without), strict=True)
             if defined
         ],
     }
@@ -55,6 +58,12 @@ def decided(comparison: Comparison) -> list[tuple[str, Difference]]:
 def decision(comparison: Comparison) -> list[str]:
     """Say what to do with the result."""
     pair, recall = comparison.pair(), comparison.pair().differences["recall_at_5pct_fpr"]
+    if pair.arm in CONTROLS:
+        return [
+            f"Keep the detector that learned from real images alone (arm {pair.against}): {pair.arm} is a control, "
+            "shown to be compared with and never the one to use.",
+            "To learn whether synthetic counterfeits help, add synthetic to experiment.arms.",
+        ]
     if comparison.verdict == "HELPS":
         advice = [
             f"Use the detector that learned from real and synthetic images (arm {pair.arm}, dose {pair.dose:g}).",
@@ -106,13 +115,12 @@ def limits(comparison: Comparison, missing: list[str]) -> list[str]:
     return said + ([f"Not measured in this run: {', '.join(missing)}."] if missing else [])
 
 
-def _by_how_much(product: float, without: float) -> str:
-    more = round(100 * product) - round(100 * without)  # of the numbers that the reader sees, so that they add up
+def _by_how_much(caught: tuple[float, float], names: tuple[str, str]) -> str:
+    first, second = (round(100 * share) for share in caught)
+    more = first - second  # of the numbers that the reader sees, so that they add up
     change = f"{abs(more)} {'more' if more > 0 else 'fewer'} of 100 counterfeits" if more else "As many counterfeits"
-    return (
-        f"{change} caught: {100 * product:.0f} with synthetic images, {100 * without:.0f} without, when 5 of 100 "
-        "genuine items may raise a false alarm."
-    )
+    alarms = "when 5 of 100 genuine items may raise a false alarm"
+    return f"{change} caught: {first} {names[0]}, {second} {names[1]}, {alarms}."
 
 
 def _how_sure(comparison: Comparison, recall: Difference) -> str:

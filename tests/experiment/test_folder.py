@@ -20,6 +20,23 @@ def test_another_configuration_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "config.yaml").read_text() == "a: 1\n"
 
 
+def test_what_differs_is_named_and_what_cannot_matter_is_passed_over(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.claim("# lightning 2.5\ndata: {size: 128, num_workers: 0, cache: null}\nseeds: [0]\n", stages_named=False)
+    folder.claim("data: {size: 128, num_workers: 2, cache: elsewhere}\nseeds: [0]\n", stages_named=False)
+    with pytest.raises(UserError, match=r"data\.size was 128, now 160; seeds was \[0\], now \[0, 1\]"):
+        folder.claim("data: {size: 160, num_workers: 2}\nseeds: [0, 1]\n", stages_named=False)
+
+
+@pytest.mark.parametrize("name", ["br [2024]", "tile"])
+def test_runs_are_counted_by_their_whole_name(tmp_path: Path, name: str) -> None:
+    for other in (f"{name}-1", f"{name}-old-7"):
+        RunFolder(tmp_path / other).claim("a: 1\n", stages_named=False)
+    assert next_run(tmp_path, name, "a: 1\n") == tmp_path / f"{name}-1"
+    (tmp_path / f"{name}-1" / "report.html").write_text("done")
+    assert next_run(tmp_path, name, "a: 1\n") == tmp_path / f"{name}-2"
+
+
 def test_a_finished_run_opens_for_named_stages_only(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.claim("a: 1\n", stages_named=False)

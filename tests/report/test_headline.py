@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from counterfeit.evaluation.compare import compare
-from counterfeit.report.headline import headline
+from counterfeit.report.headline import decision, headline
 from tests.report.conftest import predictions
 
 
@@ -17,6 +17,23 @@ def test_the_difference_comes_first_and_adds_up(effect):
     first, product, without = (int(n) for n in re.findall(r"(\d+) (?:more|fewer|with|without)\b", said))
     assert first == abs(product - without)
     assert said.startswith(f"{first} {'more' if product > without else 'fewer'} of 100 counterfeits caught: ")
+
+
+def test_a_control_is_never_said_to_be_synthetic():
+    tables = [table for table in predictions(3.0) if table["arm"][0].as_py() in ("real", "synthetic")]
+    renamed = [
+        table.set_column(
+            table.column_names.index("arm"),
+            "arm",
+            pa.array(["one-class" if arm == "synthetic" else arm for arm in table["arm"].to_pylist()]),
+        )
+        for table in tables
+    ]
+    comparison = compare(pa.concat_tables(renamed), product="one-class", resamples=50)
+    assert not any("dose 0" in note for note in comparison.notes)
+    said = headline(comparison)
+    assert said["heading"] == "one-class beside real: a control" and "by one-class" in said["by_how_much"]
+    assert "arm real" in decision(comparison)[0]
 
 
 def test_no_difference_is_said_without_a_number():
