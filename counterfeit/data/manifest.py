@@ -1,5 +1,6 @@
 """The manifest: which images there are, their labels and groups, read and checked as a table."""
 
+import csv
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -41,6 +42,8 @@ def read_manifest(root: Path, manifest: Path | None = None) -> pa.Table:
     Raises:
         UserError: the folder or table is not there, or a row of it cannot be right.
     """
+    if manifest is not None and not manifest.is_file():
+        raise UserError(f"there is no manifest {manifest}; check --data.manifest")
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; set --data.root to the folder of your photographs")
     if manifest is None:
@@ -83,38 +86,47 @@ def check_splits(table: pa.Table) -> None:
                 )
 
 
-def read_columns(path: Path, names: Sequence[str] = ()) -> pa.Table:
-    """Read a table, CSV (UTF-8) or Parquet by its suffix, as it is; CSV as text throughout.
+def read_columns(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> pa.Table:
+    """Read columns of a table, CSV (UTF-8) or Parquet by its suffix, as they are; CSV as text throughout.
 
     Args:
         path: the file.
-        names: columns that it must have; only these are returned. All columns if none.
+        names: columns that it must have.
+        optional: columns that are read where it has them.
 
     Raises:
-        UserError: it cannot be read or lacks a column.
+        UserError: it cannot be read, lacks a column or has one twice.
     """
     try:
         if path.suffix == ".parquet":
             file = pa.parquet.ParquetFile(path)  # not `read_table`, which reads meaning into folder names
-            _check_columns(file.schema_arrow.names, names, path)
-            return file.read(list(names) or None)
+            return file.read(_columns(file.schema_arrow.names, names, optional, path))
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            lines = csv.reader(text, skipinitialspace=True)
+            header = [name.strip() for name in next((line for line in lines if line), [])]
         # As text throughout: a group "007" is not the number 7.
-        with path.open(encoding="utf-8") as text:
-            header = [name.strip('"') for name in text.readline().lstrip("\ufeff").rstrip("\r\n").split(",")]
-        _check_columns(header, names, path)
-        options = pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(header, pa.string()), include_columns=list(names) or None
-        )
+        types = dict.fromkeys(header, pa.string())
         return pa.csv.read_csv(
-            path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=options
+            path,
+            read_options=pa.csv.ReadOptions(column_names=header, skip_rows=lines.line_num),
+            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=types, include_columns=_columns(header, names, optional, path)
+            ),
         )
-    except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowInvalid) as error:
         raise UserError(f"cannot read {path} as CSV (UTF-8) or Parquet: {error}") from error
 
 
-def _check_columns(found: Sequence[str], wanted: Sequence[str], path: Path) -> None:
-    if missing := [name for name in wanted if name not in found]:
-        raise UserError(f"{path} has no column {' and '.join(missing)}; it has {', '.join(found)}")
+def _columns(found: Sequence[str], needed: Sequence[str], optional: Sequence[str], path: Path) -> list[str]:
+    """The columns to read, each once."""
+    if missing := [name for name in needed if name not in found]:
+        divided = " (divided by ';'? save it with commas)" if any(";" in name for name in found) else ""
+        raise UserError(f"{path} has no column {' and '.join(missing)}; it has {', '.join(found) or 'none'}{divided}")
+    wanted = [name for name in dict.fromkeys((*needed, *optional)) if name in found]
+    if twice := [name for name in wanted if found.count(name) > 1]:
+        raise UserError(f"{path} has the column {twice[0]} more than once; keep one")
+    return wanted
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -145,20 +157,12 @@ def _rows_of_folders(root: Path) -> list[dict[str, str | int | None]]:
 
 
 def _rows_of_table(manifest: Path) -> list[dict[str, str | int | None]]:
-    table = _read_table(manifest)
-    if missing := [name for name in ("path", "label") if name not in table.column_names]:
-        raise UserError(f"{manifest} has no column {' and '.join(missing)}; it needs path and label")
+    table = read_columns(manifest, ("path", "label"), SCHEMA.names)
     columns = {name: _texts(table, name) if name in table.column_names else [""] * len(table) for name in SCHEMA.names}
     return [
         _row(dict(zip(columns, values, strict=True)), f"{manifest}, row {number}")
         for number, values in enumerate(zip(*columns.values(), strict=True), start=1)
     ]
-
-
-def _read_table(manifest: Path) -> pa.Table:
-    if not manifest.is_file():
-        raise UserError(f"there is no manifest {manifest}; check --data.manifest")
-    return read_columns(manifest)
 
 
 def _texts(table: pa.Table, name: str) -> list[str]:

@@ -56,6 +56,14 @@ def test_a_byte_order_mark_and_unknown_columns_do_not_matter(tmp_path: Path) -> 
     assert table["kind"].to_pylist() == ["font", ""]
 
 
+@pytest.mark.parametrize("header", ["path, label", ' "path" ,"label"', "\n\npath,label", '"shop, city",path,label'])
+def test_a_header_is_read_as_a_spreadsheet_writes_it(tmp_path: Path, header: str) -> None:
+    shop = "Rome," if "shop" in header else ""
+    text = f"{header}\n{shop}a.jpg,genuine\n{shop}b.jpg,counterfeit\n"
+    table = read_manifest(with_csv(tmp_path, text))
+    assert table["path"].to_pylist() == ["a.jpg", "b.jpg"] and table["label"].to_pylist() == [0, 1]
+
+
 def test_parquet_and_a_manifest_elsewhere(tmp_path: Path) -> None:
     root = tmp_path / "images"
     root.mkdir()
@@ -89,6 +97,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     [
         ("path,group\na.jpg,1\n", "no column label"),
         ("name,kind\na.jpg,1\n", "no column path and label"),
+        ("path;label\na.jpg;genuine\n", "it has path;label (divided by ';'? save it with commas)"),
+        ("Path,Label\na.jpg,genuine\n", "it has Path, Label"),
+        ("path,label,path\na.jpg,genuine,b.jpg\n", "the column path more than once"),
         ("path,label\na.jpg,genuine\nb.jpg,fake\n", "row 2: unknown label 'fake'"),
         ("path,label,split\na.jpg,0,train\nb.jpg,1,dev\n", "row 2: unknown split 'dev'"),
         ("path,label,source\na.jpg,0,gan\nb.jpg,1,real\n", "row 1: unknown source 'gan'"),
