@@ -56,6 +56,17 @@ def test_the_drawn_labels_alone_have_a_handful_by_default() -> None:
     assert ProductData(root="photos").counterfeits is None
 
 
+def test_a_manifest_alone_names_photographs_beside_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "manifest.csv").rename(root / "mine.csv")
+    monkeypatch.setenv("HOME", str(root.parent))
+    data = ProductData(manifest="~/product/mine.csv", size=64, cache=str(root.parent / "cache"))
+    data.prepare_data()
+    data.setup()
+    assert data.title == "product" and len(data.photos) == GENUINE + COUNTERFEITS
+    assert data.counterfeits is None
+    assert not list((root.parent / "cache").glob("labels*"))
+
+
 def test_fewer_counterfeits_touch_training_alone(root: Path) -> None:
     whole, few = ready(root).split(seed=1), ready(root, counterfeits=2).split(seed=1)
     label = ready(root).photos.label
