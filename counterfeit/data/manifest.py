@@ -2,6 +2,7 @@
 
 import csv
 import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -10,12 +11,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from counterfeit.data.walk import SUFFIXES, ignored_in_words, photographs_below
 from counterfeit.errors import UserError
 
 LABELS = {"genuine": 0, "counterfeit": 1, "0": 0, "1": 1}
 SPLITS = ("train", "validation", "test")
 SOURCES = ("real", "synthetic")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 SCHEMA = pa.schema(
     [
         ("path", pa.string()),
@@ -30,6 +31,8 @@ SCHEMA = pa.schema(
 
 def read_manifest(root: Path, manifest: Path | None = None) -> pa.Table:
     """Read ``manifest``, else ``root/manifest.csv`` or ``.parquet``, else the folders ``root/{genuine,counterfeit}``.
+
+    Which files of the folders are left out by their suffix is said on stderr.
 
     Args:
         root: the folder that the paths are relative to.
@@ -48,12 +51,15 @@ def read_manifest(root: Path, manifest: Path | None = None) -> pa.Table:
         raise UserError(f"there is no folder {root}; set --data.root to the folder of your photographs")
     if manifest is None:
         manifest = next((path for path in (root / "manifest.csv", root / "manifest.parquet") if path.is_file()), None)
-    rows = _rows_of_folders(root) if manifest is None else _rows_of_table(manifest)
+    rows, ignored = _rows_of_folders(root) if manifest is None else (_rows_of_table(manifest), "")
+    place = str(manifest or root) + (f" (left out by suffix: {ignored})" if ignored else "")
     if not rows:
-        raise UserError(f"no images in {manifest or root}; {_layout(root)}")
+        raise UserError(f"no images in {place}; {_layout(root)}")
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["path"])), schema=SCHEMA)
     _check_paths(table)
-    _check_classes(table["label"].to_pylist(), str(manifest or root))
+    _check_classes(table["label"].to_pylist(), place)
+    if ignored:
+        print(f"left out by suffix: {ignored}", file=sys.stderr)
     if table["split"].null_count < len(table):
         check_splits(table)
     return table
@@ -147,13 +153,19 @@ def _layout(root: Path) -> str:
     return f"put photographs into {root / 'genuine'} and {root / 'counterfeit'} ({', '.join(SUFFIXES)})"
 
 
-def _rows_of_folders(root: Path) -> list[dict[str, str | int | None]]:
-    return [
-        {"path": path.relative_to(root).as_posix(), "label": LABELS[name], "kind": "", "source": "real"}
-        for name in ("genuine", "counterfeit")
-        for path in (root / name).rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
+def _rows_of_folders(root: Path) -> tuple[list[dict[str, str | int | None]], str]:
+    """The photographs of the class folders, whatever the case of their names, and what else lies there, in words."""
+    rows: list[dict[str, str | int | None]] = []
+    ignored = Counter[str]()
+    _, folders, _ = next(os.walk(root), ("", [], []))
+    for name in folders:
+        if (label := name.lower()) in ("genuine", "counterfeit"):
+            found = photographs_below(root / name)
+            ignored += found.ignored
+            rows += [
+                {"path": f"{name}/{path}", "label": LABELS[label], "kind": "", "source": "real"} for path in found.paths
+            ]
+    return rows, ignored_in_words(ignored)
 
 
 def _rows_of_table(manifest: Path) -> list[dict[str, str | int | None]]:

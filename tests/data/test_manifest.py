@@ -6,11 +6,18 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from counterfeit.data.listing import read_listing
 from counterfeit.data.manifest import SCHEMA, check_splits, read_manifest, write_table
 from counterfeit.errors import UserError
 
 GOOD = "path,label,group\ngenuine/b.jpg,genuine,7\ncounterfeit/a.jpg,1,007\n"
 SIX = [(f"{label}{split}.jpg", label, split) for label in (0, 1) for split in ("train", "validation", "test")]
+
+
+def put(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
 
 
 def with_csv(root: Path, text: str) -> Path:
@@ -24,21 +31,34 @@ def with_splits(root: Path, extra: str = "") -> Path:
 
 
 def test_folders_give_labels_whatever_the_case_of_the_suffix(tmp_path: Path) -> None:
-    for name in (
-        "genuine/x/one.JPG",
-        "genuine/two.png",
-        "counterfeit/three.WebP",
-        "counterfeit/notes.txt",
-        "other/4.jpg",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+    put(tmp_path, "genuine/x/one.JPG", "genuine/two.png", "counterfeit/three.WebP", "counterfeit/a.txt", "other/4.jpg")
     table = read_manifest(tmp_path)
     assert table.schema == SCHEMA
     assert table["path"].to_pylist() == ["counterfeit/three.WebP", "genuine/two.png", "genuine/x/one.JPG"]
     assert table["label"].to_pylist() == [1, 0, 0]
     assert table["group"].null_count == table["split"].null_count == 3
     assert set(table["source"].to_pylist()) == {"real"}
+
+
+def test_hidden_files_are_left_out_and_class_folders_have_any_case(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path, "Genuine/a.jpg", "Genuine/.trash/b.jpg", "Genuine/._a.jpg", "Genuine/c.HEIC", "COUNTERFEIT/d.png")
+    table = read_manifest(tmp_path)
+    assert table["path"].to_pylist() == ["COUNTERFEIT/d.png", "Genuine/a.jpg"]
+    assert table["label"].to_pylist() == [1, 0]
+    assert read_listing(tmp_path).paths.to_pylist() == table["path"].to_pylist()
+    assert capsys.readouterr().err == "left out by suffix: 1 .heic\n"
+
+
+def test_a_folder_of_other_files_says_which(tmp_path: Path) -> None:
+    put(tmp_path, *(f"genuine/{number}.HEIC" for number in range(3)), "genuine/README")
+    for read in (read_manifest, read_listing):
+        with pytest.raises(UserError, match=r"left out by suffix: 3 \.heic, 1 without suffix.*\.jpg"):
+            read(tmp_path)
+    put(tmp_path, "counterfeit/a.jpg")
+    with pytest.raises(UserError, match=r"no genuine images in .*left out by suffix: 3 \.heic"):
+        read_manifest(tmp_path)
 
 
 def test_csv_is_sorted_and_text_stays_text(tmp_path: Path) -> None:
