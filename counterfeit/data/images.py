@@ -20,6 +20,7 @@ from rich.progress import track
 
 from counterfeit.cache import ArrayCache
 from counterfeit.data.manifest import write_table
+from counterfeit.data.walk import ESCAPED
 from counterfeit.errors import UserError
 
 MAX_PIXELS = 40_000_000
@@ -168,9 +169,14 @@ def read_inside(root: Path, path: str) -> bytes:
     """The bytes of an image below ``root``.
 
     Raises:
-        BadImage: ``missing``, ``unreadable``, ``zero bytes`` or ``symlink out of root``.
+        BadImage: ``missing``, ``unreadable``, ``zero bytes``, ``symlink out of root`` or ``file name is not UTF-8``.
     """
-    return _read(_inside(root, path))
+    try:
+        return _read(_inside(root, path))
+    except BadImage as bad:
+        if bad.reason == "missing" and ESCAPED.search(path):
+            raise BadImage("file name is not UTF-8") from bad
+        raise
 
 
 def _read(file: Path) -> bytes:

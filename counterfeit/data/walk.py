@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-ESCAPED = re.compile(r"\\x[89a-f][0-9a-f]")  # a byte of a name that is not UTF-8, as `photographs_below` spells it
+ESCAPED = re.compile(r"\\udc[89a-f][0-9a-f]")  # a byte of a name that is not UTF-8, as `photographs_below` spells it
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Found:
     r"""Photographs of a folder in the order of their names, and the files left out by their suffix.
 
     Attributes:
-        paths: relative to the folder; bytes that are not UTF-8 as ``\xNN``, for such a name cannot stand in a table.
+        paths: relative to the folder; bytes that are not UTF-8 as ``\udcNN``, for such a name cannot stand in a table.
         ignored: number of files that are no photographs, by suffix.
     """
 

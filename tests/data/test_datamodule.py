@@ -1,5 +1,6 @@
 """The data module: what it refuses, limits, sets aside, groups and keeps."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,15 @@ def test_a_broken_image_is_set_aside_by_name(root: Path) -> None:
     assert "genuine/15.png" not in data.photos.path
     with pytest.raises(UserError, match="1 of 32 images are unusable"):
         ready(root, max_bad_rate=0.01)
+
+
+def test_a_file_whose_name_is_not_utf8_is_set_aside(root: Path) -> None:
+    (root / "manifest.csv").unlink()
+    photograph = root / "genuine" / "15.png"
+    photograph.rename(os.fsdecode(os.fsencode(photograph.parent) + b"/caf\xe9.png"))
+    data = ready(root)
+    assert data.quarantine == [(r"genuine/caf\udce9.png", "file name is not UTF-8")]
+    assert len(data.photos) == GENUINE + COUNTERFEITS - 1
 
 
 def test_labels_and_pixels_stay_with_their_paths(root: Path) -> None:
