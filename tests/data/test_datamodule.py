@@ -165,3 +165,15 @@ def test_views_differ_from_the_image_and_are_the_same_each_time(root: Path, embe
     assert np.abs(plain - view).max(axis=1).min() > 1e-3
     other = Embedder("tf_efficientnet_lite0", 64, root.parent / "elsewhere")  # knows nothing yet
     assert np.allclose(view, data.embed(other, rows, view=1).pooled, atol=1e-5)
+
+
+def test_the_cache_grows_by_what_the_documentation_says(root: Path) -> None:
+    cache = root.parent / "cache"
+    data = ProductData(root=str(root), size=128, cache=str(cache))
+    data.setup()
+    embedder = Embedder("tf_efficientnet_lite0", 128, cache)
+    for view in (0, 1):
+        data.embed(embedder, np.arange(2), view)
+    size = {path.name.split("-")[0]: path.stat().st_size for path in cache.glob("*.bin")}
+    assert round(size["pixels"] / (GENUINE + COUNTERFEITS) / 1000) == 49
+    assert round((size["pooled"] + size["patches"]) / 4 / 1000) == 97
