@@ -32,7 +32,7 @@ from counterfeit.backbone.embedder import onnx_pass
 from counterfeit.backbone.onnx import onnx_bytes
 from counterfeit.cache import ArrayCache
 from counterfeit.data.labels import write_labels
-from counterfeit.data.manifest import SUFFIXES
+from counterfeit.data.walk import SUFFIXES
 from counterfeit.detector.card import BANDS
 from counterfeit.detector.decoding import Batch, Decoder, decoded
 from counterfeit.detector.engine import PASS, available_processors

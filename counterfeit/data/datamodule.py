@@ -52,7 +52,8 @@ class ProductData(pl.LightningDataModule):
     """A folder or manifest of photographs, or the drawn labels.
 
     Args:
-        root: folder with genuine/ and counterfeit/, or with a manifest; none draws labels of invented brands.
+        root: folder with genuine/ and counterfeit/, or with a manifest; the manifest's own if only that is given.
+            Neither draws labels of invented brands.
         manifest: CSV or Parquet with path, label and optionally group, split, kind; root/manifest.csv if it exists.
         size: side in pixels, a multiple of 32, to which every image is scaled once.
         counterfeits: limit of the training counterfeits; none keeps all, or 16 of the drawn labels'. Validation and
@@ -93,9 +94,10 @@ class ProductData(pl.LightningDataModule):
             raise UserError(f"--data.max_bad_rate is a share between 0 and 1, not {max_bad_rate}")
         if min(num_workers, drawn_genuine, drawn_counterfeit) < 0:
             raise UserError("--data.num_workers, drawn_genuine and drawn_counterfeit are not negative")
-        self.root, self.manifest = root, manifest
+        self.manifest = Path(manifest).expanduser() if manifest else None
+        self.root = str(self.manifest.parent) if root is None and self.manifest else root
         self.size, self.max_bad_rate = size, max_bad_rate
-        self.counterfeits = DRAWN_HANDFUL if root is None and counterfeits is None else counterfeits
+        self.counterfeits = DRAWN_HANDFUL if self.root is None and counterfeits is None else counterfeits
         self.preset, self.flips, self.views, self.fractions = preset, flips, views, fractions
         self.num_workers = num_workers
         self.cache = Path(cache).expanduser() if cache else default_cache_folder()
@@ -108,7 +110,7 @@ class ProductData(pl.LightningDataModule):
     @property
     def title(self) -> str:
         """The folder's name, or ``labels`` for the drawn ones."""
-        return Path(self.root).resolve().name if self.root else "labels"
+        return self.folder.resolve().name if self.root else "labels"
 
     @property
     def folder(self) -> Path:
@@ -131,7 +133,7 @@ class ProductData(pl.LightningDataModule):
             UserError: the manifest is wrong, or too many images cannot be read.
         """
         root = self.folder
-        table = read_manifest(root, Path(self.manifest) if self.manifest else None)
+        table = read_manifest(root, self.manifest)
         paths = table["path"].to_pylist()
         self._loaded = load_pixels(root, paths, self.size, self.cache, self.num_workers)
         self.quarantine = self._loaded.quarantine

@@ -20,15 +20,20 @@ from rich.progress import track
 
 from counterfeit.cache import ArrayCache
 from counterfeit.data.manifest import write_table
+from counterfeit.data.walk import ESCAPED
 from counterfeit.errors import UserError
 
-MAX_PIXELS = 40_000_000
+MAX_PIXELS = 40_000_000  # decoded; a JPEG can be decoded at 1/8 of its sides, so that its header may name more
+MAX_JPEG_PIXELS = 256_000_000
 FORMATS = ("JPEG", "PNG", "WEBP")
+# Markers with a length that may stand before the first scan: tables, application data, comments.
+JPEG_HEADER = {bytes([marker]) for marker in (0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0))}
 BATCH = 256  # images decoded between two writes to the cache: what a kill loses
 PROGRESS_FROM = 500  # images to decode, below which no bar is shown
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # half a photograph is no evidence of anything
-# Pillow warns of large images; `decode_image` refuses them at half that size, in one line.
+Image.MAX_IMAGE_PIXELS = MAX_JPEG_PIXELS // 2  # Pillow warns of more and refuses twice as many
+# `decode_image` refuses what is too large, in one line.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", message="Corrupt EXIF data")
 
@@ -67,7 +72,8 @@ def decode_image(source: Path | bytes, size: int) -> Pixels:
 
     Raises:
         BadImage: ``missing``, ``unreadable``, ``zero bytes``, ``not an image``, ``truncated`` or
-            ``more than 40 megapixels`` (found in the header: such an image is never decoded).
+            ``more than 40 megapixels`` (found in the header: such an image is never decoded; of a baseline JPEG
+            those count that are left at the reduced scale it is decoded at, and 256 megapixels are the limit).
     """
     content = source if isinstance(source, bytes) else _read(source)
     return square_pixels(decode_upright(content, size), size)
@@ -83,10 +89,7 @@ def decode_upright(content: bytes, side: int) -> Image.Image:
         raise BadImage("zero bytes")
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise BadImage("more than 40 megapixels")
-            # Large JPEGs are decoded at 1/2, 1/4 or 1/8, never below twice the size asked for.
-            image.draft(None, (2 * side, 2 * side))
+            _reduce(image, content, side)
             image.load()
             return upright_rgb(image)
     except UnidentifiedImageError as error:
@@ -168,9 +171,14 @@ def read_inside(root: Path, path: str) -> bytes:
     """The bytes of an image below ``root``.
 
     Raises:
-        BadImage: ``missing``, ``unreadable``, ``zero bytes`` or ``symlink out of root``.
+        BadImage: ``missing``, ``unreadable``, ``zero bytes``, ``symlink out of root`` or ``file name is not UTF-8``.
     """
-    return _read(_inside(root, path))
+    try:
+        return _read(_inside(root, path))
+    except BadImage as bad:
+        if bad.reason == "missing" and ESCAPED.search(path):
+            raise BadImage("file name is not UTF-8") from bad
+        raise
 
 
 def _read(file: Path) -> bytes:
@@ -183,6 +191,34 @@ def _read(file: Path) -> bytes:
     if not content:
         raise BadImage("zero bytes")
     return content
+
+
+def _reduce(image: Image.Image, content: bytes, side: int) -> None:
+    """Have a large JPEG decoded at 1/2, 1/4 or 1/8 of its sides, twice ``side`` or more; refuse what stays too large.
+
+    One over the limit may be reduced down to ``side``.
+    """
+    over = image.width * image.height > MAX_PIXELS
+    if not over or _in_one_scan(content):
+        least = side if over else 2 * side
+        image.draft(None, (least, least))
+    if image.width * image.height > MAX_PIXELS:
+        raise BadImage("more than 40 megapixels")
+
+
+def _in_one_scan(content: bytes) -> bool:
+    """Whether this is a JPEG decoded row by row; one in several scans is held whole, however small it is asked for."""
+    position, components = 2, None
+    while content.startswith(b"\xff\xd8") and content[position : position + 1] == b"\xff":
+        marker, segment = content[position + 1 : position + 2], content[position + 2 : position + 10]
+        if marker == b"\xda" and len(segment) == 8:
+            return segment[2] == components  # of the first scan, and of the image
+        if marker in (b"\xc0", b"\xc1") and len(segment) == 8:
+            components = segment[7]
+        elif marker not in JPEG_HEADER:
+            return False
+        position += 2 + int.from_bytes(segment[:2], "big")
+    return False
 
 
 def _is_cut(content: bytes, error: Exception) -> bool:

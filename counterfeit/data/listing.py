@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from counterfeit.data.manifest import SUFFIXES, read_columns
+from counterfeit.data.manifest import read_columns
+from counterfeit.data.walk import SUFFIXES, ignored_in_words, photographs_below
 from counterfeit.errors import UserError
 
 
@@ -17,7 +18,7 @@ class Listing:
     Attributes:
         root: absolute folder that the paths are relative to.
         paths: one an input, null where the table has none; compact, for there may be millions.
-        ignored: files of a folder that are no photographs by their suffix.
+        ignored: number of files of a folder that are no photographs by their suffix.
     """
 
     root: Path
@@ -44,8 +45,13 @@ def read_listing(source: Path, root: Path | None = None) -> Listing:
     Raises:
         UserError: there is no such folder or table, or nothing in it.
     """
+    left_out = ""
     if source.is_dir():
-        listing = _of_folder(source)
+        base = source.resolve()
+        found = photographs_below(base)
+        left_out = ignored_in_words(found.ignored)
+        # A name that is not UTF-8 cannot stand in a table; its row will say so.
+        listing = Listing(base, pa.array(found.paths, pa.string()), found.ignored.total())
     elif source.is_file():
         root = source.parent if root is None else root
         if not root.is_dir():
@@ -62,23 +68,9 @@ def read_listing(source: Path, root: Path | None = None) -> Listing:
             f"there is no folder or table {source}; give a folder of photographs or a table with a column path"
         )
     if not len(listing):
-        raise UserError(f"no photographs in {source}: {', '.join(SUFFIXES)} are looked for")
+        besides = f" (left out by suffix: {left_out})" if left_out else ""
+        raise UserError(f"no photographs in {source}{besides}: {', '.join(SUFFIXES)} are looked for")
     return listing
-
-
-def _of_folder(folder: Path) -> Listing:
-    base = folder.resolve()
-    found, ignored = [], 0
-    for path in sorted(base.rglob("*")):
-        relative = path.relative_to(base)
-        if any(part.startswith(".") for part in relative.parts) or path.is_dir():
-            continue
-        if path.suffix.lower() in SUFFIXES:
-            # A name that is not UTF-8 cannot stand in a table; its row will say that there is no such file.
-            found.append(relative.as_posix().encode("utf-8", "backslashreplace").decode())
-        else:
-            ignored += 1
-    return Listing(base, pa.array(found, pa.string()), ignored)
 
 
 def _relative(path: str | None, root: Path) -> str | None:

@@ -1,6 +1,8 @@
 """The manifest: which images there are, their labels and groups, read and checked as a table."""
 
+import csv
 import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -9,12 +11,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from counterfeit.data.walk import SUFFIXES, ignored_in_words, photographs_below
 from counterfeit.errors import UserError
 
 LABELS = {"genuine": 0, "counterfeit": 1, "0": 0, "1": 1}
 SPLITS = ("train", "validation", "test")
 SOURCES = ("real", "synthetic")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 SCHEMA = pa.schema(
     [
         ("path", pa.string()),
@@ -30,6 +32,8 @@ SCHEMA = pa.schema(
 def read_manifest(root: Path, manifest: Path | None = None) -> pa.Table:
     """Read ``manifest``, else ``root/manifest.csv`` or ``.parquet``, else the folders ``root/{genuine,counterfeit}``.
 
+    Which files of the folders are left out by their suffix is said on stderr.
+
     Args:
         root: the folder that the paths are relative to.
         manifest: a table (CSV or Parquet) with ``path`` and ``label`` (``genuine`` or 0, ``counterfeit`` or 1), and,
@@ -41,16 +45,21 @@ def read_manifest(root: Path, manifest: Path | None = None) -> pa.Table:
     Raises:
         UserError: the folder or table is not there, or a row of it cannot be right.
     """
+    if manifest is not None and not manifest.is_file():
+        raise UserError(f"there is no manifest {manifest}; check --data.manifest")
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; set --data.root to the folder of your photographs")
     if manifest is None:
         manifest = next((path for path in (root / "manifest.csv", root / "manifest.parquet") if path.is_file()), None)
-    rows = _rows_of_folders(root) if manifest is None else _rows_of_table(manifest)
+    rows, ignored = _rows_of_folders(root) if manifest is None else (_rows_of_table(manifest), "")
+    place = str(manifest or root) + (f" (left out by suffix: {ignored})" if ignored else "")
     if not rows:
-        raise UserError(f"no images in {manifest or root}; {_layout(root)}")
+        raise UserError(f"no images in {place}; {_layout(root)}")
     table = pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["path"])), schema=SCHEMA)
     _check_paths(table)
-    _check_classes(table["label"].to_pylist(), str(manifest or root))
+    _check_classes(table["label"].to_pylist(), place)
+    if ignored:
+        print(f"left out by suffix: {ignored}", file=sys.stderr)
     if table["split"].null_count < len(table):
         check_splits(table)
     return table
@@ -83,38 +92,47 @@ def check_splits(table: pa.Table) -> None:
                 )
 
 
-def read_columns(path: Path, names: Sequence[str] = ()) -> pa.Table:
-    """Read a table, CSV (UTF-8) or Parquet by its suffix, as it is; CSV as text throughout.
+def read_columns(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> pa.Table:
+    """Read columns of a table, CSV (UTF-8) or Parquet by its suffix, as they are; CSV as text throughout.
 
     Args:
         path: the file.
-        names: columns that it must have; only these are returned. All columns if none.
+        names: columns that it must have.
+        optional: columns that are read where it has them.
 
     Raises:
-        UserError: it cannot be read or lacks a column.
+        UserError: it cannot be read, lacks a column or has one twice.
     """
     try:
         if path.suffix == ".parquet":
             file = pa.parquet.ParquetFile(path)  # not `read_table`, which reads meaning into folder names
-            _check_columns(file.schema_arrow.names, names, path)
-            return file.read(list(names) or None)
+            return file.read(_columns(file.schema_arrow.names, names, optional, path))
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            lines = csv.reader(text, skipinitialspace=True)
+            header = [name.strip() for name in next((line for line in lines if line), [])]
         # As text throughout: a group "007" is not the number 7.
-        with path.open(encoding="utf-8") as text:
-            header = [name.strip('"') for name in text.readline().lstrip("\ufeff").rstrip("\r\n").split(",")]
-        _check_columns(header, names, path)
-        options = pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(header, pa.string()), include_columns=list(names) or None
-        )
+        types = dict.fromkeys(header, pa.string())
         return pa.csv.read_csv(
-            path, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=options
+            path,
+            read_options=pa.csv.ReadOptions(column_names=header, skip_rows=lines.line_num),
+            parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=types, include_columns=_columns(header, names, optional, path)
+            ),
         )
-    except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowInvalid) as error:
         raise UserError(f"cannot read {path} as CSV (UTF-8) or Parquet: {error}") from error
 
 
-def _check_columns(found: Sequence[str], wanted: Sequence[str], path: Path) -> None:
-    if missing := [name for name in wanted if name not in found]:
-        raise UserError(f"{path} has no column {' and '.join(missing)}; it has {', '.join(found)}")
+def _columns(found: Sequence[str], needed: Sequence[str], optional: Sequence[str], path: Path) -> list[str]:
+    """The columns to read, each once."""
+    if missing := [name for name in needed if name not in found]:
+        divided = " (divided by ';'? save it with commas)" if any(";" in name for name in found) else ""
+        raise UserError(f"{path} has no column {' and '.join(missing)}; it has {', '.join(found) or 'none'}{divided}")
+    wanted = [name for name in dict.fromkeys((*needed, *optional)) if name in found]
+    if twice := [name for name in wanted if found.count(name) > 1]:
+        raise UserError(f"{path} has the column {twice[0]} more than once; keep one")
+    return wanted
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -135,30 +153,28 @@ def _layout(root: Path) -> str:
     return f"put photographs into {root / 'genuine'} and {root / 'counterfeit'} ({', '.join(SUFFIXES)})"
 
 
-def _rows_of_folders(root: Path) -> list[dict[str, str | int | None]]:
-    return [
-        {"path": path.relative_to(root).as_posix(), "label": LABELS[name], "kind": "", "source": "real"}
-        for name in ("genuine", "counterfeit")
-        for path in (root / name).rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    ]
+def _rows_of_folders(root: Path) -> tuple[list[dict[str, str | int | None]], str]:
+    """The photographs of the class folders, whatever the case of their names, and what else lies there, in words."""
+    rows: list[dict[str, str | int | None]] = []
+    ignored = Counter[str]()
+    _, folders, _ = next(os.walk(root), ("", [], []))
+    for name in folders:
+        if (label := name.lower()) in ("genuine", "counterfeit"):
+            found = photographs_below(root / name)
+            ignored += found.ignored
+            rows += [
+                {"path": f"{name}/{path}", "label": LABELS[label], "kind": "", "source": "real"} for path in found.paths
+            ]
+    return rows, ignored_in_words(ignored)
 
 
 def _rows_of_table(manifest: Path) -> list[dict[str, str | int | None]]:
-    table = _read_table(manifest)
-    if missing := [name for name in ("path", "label") if name not in table.column_names]:
-        raise UserError(f"{manifest} has no column {' and '.join(missing)}; it needs path and label")
+    table = read_columns(manifest, ("path", "label"), SCHEMA.names)
     columns = {name: _texts(table, name) if name in table.column_names else [""] * len(table) for name in SCHEMA.names}
     return [
         _row(dict(zip(columns, values, strict=True)), f"{manifest}, row {number}")
         for number, values in enumerate(zip(*columns.values(), strict=True), start=1)
     ]
-
-
-def _read_table(manifest: Path) -> pa.Table:
-    if not manifest.is_file():
-        raise UserError(f"there is no manifest {manifest}; check --data.manifest")
-    return read_columns(manifest)
 
 
 def _texts(table: pa.Table, name: str) -> list[str]:

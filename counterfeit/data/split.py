@@ -12,6 +12,7 @@ TRAIN = SPLITS.index("train")
 GIANT = 1 / 3  # share of the smallest split, above which a group goes to training
 ROOM = 4  # a split takes a group by chance while it lacks so many times the group's images
 CLASSES = ("genuine", "counterfeit")
+NEEDED = (4, 3)  # groups of each class: one a split, and in training a second genuine one to compare the first with
 
 
 def split_groups(
@@ -34,10 +35,10 @@ def split_groups(
         seed: the same seed gives the same split, whatever the order of the images.
 
     Returns:
-        ``(N,)`` of ``train``, ``validation`` and ``test``.
+        ``(N,)`` of ``train``, ``validation`` and ``test``: both classes in each, two genuine groups in ``train``.
 
     Raises:
-        UserError: the fractions are no fractions, or there are too few groups for both classes in every split.
+        UserError: the fractions are no fractions, or there are too few groups: four genuine ones, three counterfeit.
     """
     share = np.asarray(fractions, dtype=float)
     if share.shape != (3,) or not (share > 0).all() or abs(share.sum() - 1) > 1e-6:
@@ -78,7 +79,10 @@ def limit_counterfeits(
     groups = np.asarray(group, dtype=str)
     found = np.flatnonzero((np.asarray(split) == "train") & (np.asarray(label, dtype=int) == 1))
     if not 0 <= count <= len(found):
-        raise UserError(f"cannot keep {count} training counterfeits: there are {len(found)}; ask for 0 to {len(found)}")
+        raise UserError(
+            f"cannot keep {count} training counterfeits: at seed {seed} there are {len(found)};"
+            f" set --data.counterfeits to 1 to {len(found)}"
+        )
     generator = np.random.default_rng(seed)
     found = found[generator.permutation(len(found))]
     turn = np.empty(len(found), dtype=int)  # 0 for the first image of its group, 1 for the second, ...
@@ -102,10 +106,10 @@ def _count(label: NDArray[np.int_], member: NDArray[np.intp], groups: int) -> ND
 
 def _check_enough(counts: NDArray[np.int_]) -> None:
     groups = (counts > 0).sum(axis=0)
-    for name, found in zip(CLASSES, groups, strict=True):
-        if found < len(SPLITS):
+    for name, found, needed in zip(CLASSES, groups, NEEDED, strict=True):
+        if found < needed:
             raise UserError(
-                f"{name} images form {found} groups, too few for train, validation and test;"
+                f"{name} images form {found} groups, too few for train, validation and test: {needed} are needed;"
                 f" add {name} items, or name smaller groups in the manifest's group column"
             )
 
@@ -144,11 +148,13 @@ def _choose(
 
 
 def _repair(split: NDArray[np.intp], counts: NDArray[np.int_]) -> None:
-    """Move the smallest spare group of a class into each split that has none of it; in place."""
+    """Move the smallest spare group of a class into each split that lacks it; in place."""
     for needy in range(len(SPLITS)):
         for label in (0, 1):
             if not counts[split == needy, label].any():
                 split[_spare(split, counts, label)] = needy
+    if (counts[split == TRAIN, 0] > 0).sum() < 2:
+        split[_spare(split, counts, 0)] = TRAIN
 
 
 def _spare(split: NDArray[np.intp], counts: NDArray[np.int_], label: int) -> int:

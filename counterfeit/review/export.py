@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from counterfeit.data.images import BadImage
-from counterfeit.data.manifest import SUFFIXES, read_columns, write_table
+from counterfeit.data.manifest import read_columns, write_table
+from counterfeit.data.walk import SUFFIXES
 from counterfeit.errors import UserError
 from counterfeit.review.pictures import Pictures
 

@@ -1,5 +1,6 @@
 """The data module: what it refuses, limits, sets aside, groups and keeps."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,17 @@ def test_the_drawn_labels_alone_have_a_handful_by_default() -> None:
     assert ProductData(root="photos").counterfeits is None
 
 
+def test_a_manifest_alone_names_photographs_beside_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "manifest.csv").rename(root / "mine.csv")
+    monkeypatch.setenv("HOME", str(root.parent))
+    data = ProductData(manifest="~/product/mine.csv", size=64, cache=str(root.parent / "cache"))
+    data.prepare_data()
+    data.setup()
+    assert data.title == "product" and len(data.photos) == GENUINE + COUNTERFEITS
+    assert data.counterfeits is None
+    assert not list((root.parent / "cache").glob("labels*"))
+
+
 def test_fewer_counterfeits_touch_training_alone(root: Path) -> None:
     whole, few = ready(root).split(seed=1), ready(root, counterfeits=2).split(seed=1)
     label = ready(root).photos.label
@@ -79,6 +91,15 @@ def test_a_broken_image_is_set_aside_by_name(root: Path) -> None:
     assert "genuine/15.png" not in data.photos.path
     with pytest.raises(UserError, match="1 of 32 images are unusable"):
         ready(root, max_bad_rate=0.01)
+
+
+def test_a_file_whose_name_is_not_utf8_is_set_aside(root: Path) -> None:
+    (root / "manifest.csv").unlink()
+    photograph = root / "genuine" / "15.png"
+    photograph.rename(os.fsdecode(os.fsencode(photograph.parent) + b"/caf\xe9.png"))
+    data = ready(root)
+    assert data.quarantine == [(r"genuine/caf\udce9.png", "file name is not UTF-8")]
+    assert len(data.photos) == GENUINE + COUNTERFEITS - 1
 
 
 def test_labels_and_pixels_stay_with_their_paths(root: Path) -> None:
@@ -144,3 +165,15 @@ def test_views_differ_from_the_image_and_are_the_same_each_time(root: Path, embe
     assert np.abs(plain - view).max(axis=1).min() > 1e-3
     other = Embedder("tf_efficientnet_lite0", 64, root.parent / "elsewhere")  # knows nothing yet
     assert np.allclose(view, data.embed(other, rows, view=1).pooled, atol=1e-5)
+
+
+def test_the_cache_grows_by_what_the_documentation_says(root: Path) -> None:
+    cache = root.parent / "cache"
+    data = ProductData(root=str(root), size=128, cache=str(cache))
+    data.setup()
+    embedder = Embedder("tf_efficientnet_lite0", 128, cache)
+    for view in (0, 1):
+        data.embed(embedder, np.arange(2), view)
+    size = {path.name.split("-")[0]: path.stat().st_size for path in cache.glob("*.bin")}
+    assert round(size["pixels"] / (GENUINE + COUNTERFEITS) / 1000) == 49
+    assert round((size["pooled"] + size["patches"]) / 4 / 1000) == 97

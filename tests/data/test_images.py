@@ -11,7 +11,14 @@ import pytest
 from PIL import Image
 
 from counterfeit.data import images
-from counterfeit.data.images import BadImage, check_bad_rate, decode_image, load_pixels, write_quarantine
+from counterfeit.data.images import (
+    BadImage,
+    check_bad_rate,
+    decode_image,
+    decode_upright,
+    load_pixels,
+    write_quarantine,
+)
 from counterfeit.errors import UserError
 
 
@@ -114,6 +121,50 @@ def test_reduced_decoding_of_a_large_jpeg_stays_close_to_the_full_one() -> None:
 def test_resampling_is_antialiased() -> None:
     checks = ((np.indices((256, 256)).sum(0) % 2) * 255).astype(np.uint8)
     assert_near(decode_image(encoded(Image.fromarray(checks)), 32), (127, 127, 127), 12)
+
+
+def claiming(width: int, height: int, **options: object) -> bytes:
+    """A small JPEG whose header names another size: more pixels than there are data for."""
+    content = encoded(noise(64), "JPEG", **options)
+    start = next(content.index(marker) for marker in (b"\xff\xc0", b"\xff\xc2") if marker in content)
+    return content[: start + 5] + struct.pack(">HH", height, width) + content[start + 9 :]
+
+
+def in_several_scans(content: bytes) -> bytes:
+    """The JPEG as if its first scan held one component of three."""
+    start = content.index(b"\xff\xda")
+    return content[:start] + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" + content[start + 14 :]
+
+
+def test_a_photograph_of_a_phone_is_decoded_at_a_reduced_scale() -> None:
+    content = encoded(halves(8000, 6000), "JPEG")  # 48 megapixels
+    pixels = decode_image(content, 64)
+    assert_near(pixels[2:28], (254, 0, 0))
+    assert_near(pixels[36:62], (0, 0, 254))
+    assert decode_upright(content, 1600).size == (4000, 3000)
+    with pytest.raises(BadImage, match="more than 40 megapixels"):
+        decode_upright(content, 5000)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_two_hundred_megapixels_are_decoded() -> None:
+    assert decode_upright(claiming(16320, 12240), 512).size == (2040, 1530)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        claiming(20000, 20000),
+        claiming(16320, 12240, progressive=True),
+        in_several_scans(claiming(16320, 12240)),
+        claiming(65000, 900),
+    ],
+    ids=["400 megapixels", "progressive", "scans", "too narrow to be reduced enough"],
+)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_large_jpegs_that_could_fill_the_memory_are_refused(content: bytes) -> None:
+    with pytest.raises(BadImage, match="more than 40 megapixels"):
+        decode_image(content, 512)
 
 
 @pytest.mark.parametrize(

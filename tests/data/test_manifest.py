@@ -6,11 +6,18 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from counterfeit.data.listing import read_listing
 from counterfeit.data.manifest import SCHEMA, check_splits, read_manifest, write_table
 from counterfeit.errors import UserError
 
 GOOD = "path,label,group\ngenuine/b.jpg,genuine,7\ncounterfeit/a.jpg,1,007\n"
 SIX = [(f"{label}{split}.jpg", label, split) for label in (0, 1) for split in ("train", "validation", "test")]
+
+
+def put(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
 
 
 def with_csv(root: Path, text: str) -> Path:
@@ -24,21 +31,34 @@ def with_splits(root: Path, extra: str = "") -> Path:
 
 
 def test_folders_give_labels_whatever_the_case_of_the_suffix(tmp_path: Path) -> None:
-    for name in (
-        "genuine/x/one.JPG",
-        "genuine/two.png",
-        "counterfeit/three.WebP",
-        "counterfeit/notes.txt",
-        "other/4.jpg",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+    put(tmp_path, "genuine/x/one.JPG", "genuine/two.png", "counterfeit/three.WebP", "counterfeit/a.txt", "other/4.jpg")
     table = read_manifest(tmp_path)
     assert table.schema == SCHEMA
     assert table["path"].to_pylist() == ["counterfeit/three.WebP", "genuine/two.png", "genuine/x/one.JPG"]
     assert table["label"].to_pylist() == [1, 0, 0]
     assert table["group"].null_count == table["split"].null_count == 3
     assert set(table["source"].to_pylist()) == {"real"}
+
+
+def test_hidden_files_are_left_out_and_class_folders_have_any_case(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path, "Genuine/a.jpg", "Genuine/.trash/b.jpg", "Genuine/._a.jpg", "Genuine/c.HEIC", "COUNTERFEIT/d.png")
+    table = read_manifest(tmp_path)
+    assert table["path"].to_pylist() == ["COUNTERFEIT/d.png", "Genuine/a.jpg"]
+    assert table["label"].to_pylist() == [1, 0]
+    assert read_listing(tmp_path).paths.to_pylist() == table["path"].to_pylist()
+    assert capsys.readouterr().err == "left out by suffix: 1 .heic\n"
+
+
+def test_a_folder_of_other_files_says_which(tmp_path: Path) -> None:
+    put(tmp_path, *(f"genuine/{number}.HEIC" for number in range(3)), "genuine/README")
+    for read in (read_manifest, read_listing):
+        with pytest.raises(UserError, match=r"left out by suffix: 3 \.heic, 1 without suffix.*\.jpg"):
+            read(tmp_path)
+    put(tmp_path, "counterfeit/a.jpg")
+    with pytest.raises(UserError, match=r"no genuine images in .*left out by suffix: 3 \.heic"):
+        read_manifest(tmp_path)
 
 
 def test_csv_is_sorted_and_text_stays_text(tmp_path: Path) -> None:
@@ -54,6 +74,14 @@ def test_a_byte_order_mark_and_unknown_columns_do_not_matter(tmp_path: Path) -> 
     table = read_manifest(with_csv(tmp_path, text))
     assert table["path"].to_pylist() == ["counterfeit/a.jpg", "genuine/b.jpg"]
     assert table["kind"].to_pylist() == ["font", ""]
+
+
+@pytest.mark.parametrize("header", ["path, label", ' "path" ,"label"', "\n\npath,label", '"shop, city",path,label'])
+def test_a_header_is_read_as_a_spreadsheet_writes_it(tmp_path: Path, header: str) -> None:
+    shop = "Rome," if "shop" in header else ""
+    text = f"{header}\n{shop}a.jpg,genuine\n{shop}b.jpg,counterfeit\n"
+    table = read_manifest(with_csv(tmp_path, text))
+    assert table["path"].to_pylist() == ["a.jpg", "b.jpg"] and table["label"].to_pylist() == [0, 1]
 
 
 def test_parquet_and_a_manifest_elsewhere(tmp_path: Path) -> None:
@@ -89,6 +117,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     [
         ("path,group\na.jpg,1\n", "no column label"),
         ("name,kind\na.jpg,1\n", "no column path and label"),
+        ("path;label\na.jpg;genuine\n", "it has path;label (divided by ';'? save it with commas)"),
+        ("Path,Label\na.jpg,genuine\n", "it has Path, Label"),
+        ("path,label,path\na.jpg,genuine,b.jpg\n", "the column path more than once"),
         ("path,label\na.jpg,genuine\nb.jpg,fake\n", "row 2: unknown label 'fake'"),
         ("path,label,split\na.jpg,0,train\nb.jpg,1,dev\n", "row 2: unknown split 'dev'"),
         ("path,label,source\na.jpg,0,gan\nb.jpg,1,real\n", "row 1: unknown source 'gan'"),

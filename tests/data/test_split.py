@@ -72,15 +72,27 @@ def test_other_fractions() -> None:
 def test_any_groups_are_split_whole_with_both_classes_or_refused(sizes: list[tuple[int, int]], seed: int) -> None:
     label = np.concatenate([[0] * genuine + [1] * counterfeit for genuine, counterfeit in sizes]).astype(int)
     group = np.repeat([f"group {i}" for i in range(len(sizes))], [sum(size) for size in sizes])
-    enough = min(sum(size[value] > 0 for size in sizes) for value in (0, 1)) >= 3
-    if not enough:
+    genuine, counterfeit = (sum(size[value] > 0 for size in sizes) for value in (0, 1))
+    if genuine < 4 or counterfeit < 3:
         with pytest.raises(UserError, match="too few for train, validation and test"):
             split_groups(label, group, seed=seed)
         return
     split = split_groups(label, group, seed=seed)
     assert_groups_whole(split, group)
     assert {(s, y) for s, y in zip(split, label, strict=True)} == {(s, y) for s in FRACTIONS for y in (0, 1)}
+    assert len(set(group[(split == "train") & (label == 0)])) >= 2
     np.testing.assert_array_equal(split, split_groups(label, group, seed=seed))
+
+
+def test_too_few_groups_are_told_how_many_are_needed() -> None:
+    group = [f"item {i}" for i in range(8)]
+    for genuine, counterfeit, message in ((3, 3, "genuine .* 3 groups, .* 4 are"), (4, 2, "counterfeit .* 2 .* 3 are")):
+        label = [0] * genuine + [1] * counterfeit
+        with pytest.raises(UserError, match=message):
+            split_groups(label, group[: len(label)], seed=0)
+    for seed in range(20):
+        split = split_groups([0] * 4 + [1] * 3, group[:7], seed=seed)
+        assert sorted(split[:4]) == ["test", "train", "train", "validation"]
 
 
 @pytest.mark.parametrize("fractions", [(0.5, 0.5, 0.0), (0.5, 0.2, 0.2), (0.9, 0.2, -0.1), (0.5, 0.5)])
@@ -126,5 +138,5 @@ def test_more_counterfeits_than_there_are(divided: tuple[np.ndarray, np.ndarray,
     found = int(((split == "train") & (label == 1)).sum())
     assert limit_counterfeits(split, label, group, found, seed=0).all()
     for count in (found + 1, -1):
-        with pytest.raises(UserError, match=f"there are {found}; ask for 0 to {found}"):
+        with pytest.raises(UserError, match=f"at seed 0 there are {found}; .*counterfeits to 1 to {found}$"):
             limit_counterfeits(split, label, group, count, seed=0)
