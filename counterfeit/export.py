@@ -1,4 +1,4 @@
-"""``python -m counterfeit.export``: the detector of a run as files for other programs. Parses, calls, prints."""
+"""``python -m counterfeit.export``: the detector of a run as files for other programs."""
 
 import hashlib
 import json
@@ -17,10 +17,8 @@ from counterfeit.detector.card import GRAPH, WEIGHTS, read_card
 from counterfeit.detector.engine import load_detector, onnx_engine
 from counterfeit.detector.graph import detector_onnx
 from counterfeit.detector.parity import TOLERANCE, Parity, awkward_images, parity
-from counterfeit.errors import UserError
+from counterfeit.errors import DONE, UserError, verb
 from counterfeit.report.model_card import model_card
-
-DONE, USER_ERROR = 0, 2
 
 
 def export(run: str, out: str) -> Parity:
@@ -53,16 +51,17 @@ def export(run: str, out: str) -> Parity:
     return found
 
 
+@verb
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input or engines that disagree."""
-    parser = jsonargparse.ArgumentParser(prog="counterfeit.export", description=__doc__, exit_on_error=False)
+    parser = jsonargparse.ArgumentParser(
+        prog="python -m counterfeit.export",
+        description="Export the detector of a run for other programs, and check that ONNX Runtime agrees with torch.",
+        exit_on_error=False,
+    )
     parser.add_function_arguments(export, as_positional=False)
-    try:
-        options = parser.parse_args(None if args is None else list(args))
-        found = export(**vars(options))
-    except (UserError, jsonargparse.ArgumentError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return USER_ERROR
+    options = parser.parse_args(args)
+    found = export(**vars(options))
     print(found)
     print(f"export: {options.out} ({GRAPH}, {WEIGHTS}, detector.json, README.md)")
     print(f"next: python -m counterfeit.predict photos/ --run {options.out} --out scores --engine onnx")

@@ -1,4 +1,4 @@
-"""``python -m counterfeit.fit``: everything, from photographs to the verdict. Parses, links, calls, prints."""
+"""``python -m counterfeit.fit``: everything, from photographs to the verdict."""
 
 import contextlib
 import logging
@@ -10,7 +10,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import jsonargparse
 import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -20,7 +19,7 @@ from rich.console import Console
 from counterfeit.backbone import load_backbone
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import Detector
-from counterfeit.errors import UserError
+from counterfeit.errors import DONE, GATE_FAILED, TERMINATED, UserError, verb
 from counterfeit.evaluation.comparison import headline, last_lines
 from counterfeit.experiment import ExperimentSettings, Outcome, Stage, run
 from counterfeit.experiment.folder import next_run
@@ -28,7 +27,10 @@ from counterfeit.experiment.run import Plan
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.synthesis import SynthesisSettings
 
-DONE, USER_ERROR, GATE_FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
+DESCRIPTION = (
+    "Train detectors with and without synthetic counterfeits, compare them on real test images, and say with intervals "
+    "whether the synthetic images helped. Without --data.root, on drawn labels."
+)
 TRAINER_DEFAULTS = {
     "max_epochs": 6,
     "logger": False,
@@ -97,23 +99,15 @@ class FitCLI(LightningCLI):
         return text
 
 
+@verb
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input, 3 the gate, 143 SIGTERM."""
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         return _fit(args)
-    except (UserError, jsonargparse.ArgumentError) as error:
-        print(f"error: {_one_line(error)}", file=sys.stderr)
-        return USER_ERROR
     except (SIGTERMException, _Terminated):
         print("stopped by SIGTERM; the same command continues", file=sys.stderr)
         return TERMINATED
-    except (KeyboardInterrupt, SystemExit) as error:
-        # Lightning turns Ctrl+C during its fit into SystemExit.
-        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        print("interrupted; the same command continues", file=sys.stderr)
-        return INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -143,7 +137,7 @@ def command_line(args: Sequence[str] | None = None) -> FitCLI:
         save_config_callback=None,
         seed_everything_default=False,
         trainer_defaults=TRAINER_DEFAULTS,
-        parser_kwargs={"exit_on_error": False, "description": __doc__},
+        parser_kwargs={"prog": "python -m counterfeit.fit", "exit_on_error": False, "description": DESCRIPTION},
     )
 
 
@@ -182,11 +176,6 @@ def _print_end(outcome: Outcome) -> None:
         console.print(
             f"next: python -m counterfeit.fit --config {outcome.folder / 'config.yaml'} --out {outcome.folder}"
         )
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) < 500 else text[:500] + " ..."
 
 
 class _Terminated(BaseException):

@@ -1,4 +1,4 @@
-"""``python -m counterfeit.predict``: score a folder or a table of photographs. Parses, calls, prints."""
+"""``python -m counterfeit.predict``: score a folder or a table of photographs."""
 
 import sys
 import tempfile
@@ -15,9 +15,7 @@ from counterfeit.detector.card import BANDS
 from counterfeit.detector.engine import EngineName, available_processors
 from counterfeit.detector.scorer import Scorer
 from counterfeit.detector.stream import score_listing
-from counterfeit.errors import UserError
-
-DONE, USER_ERROR, INTERRUPTED = 0, 2, 130
+from counterfeit.errors import DONE, UserError, verb
 
 
 def predict(
@@ -55,19 +53,17 @@ def predict(
     _print_end(counts, listing.ignored, scorer, Path(out))
 
 
+@verb
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input, 130 interrupted."""
-    parser = jsonargparse.ArgumentParser(prog="counterfeit.predict", description=__doc__, exit_on_error=False)
+    parser = jsonargparse.ArgumentParser(
+        prog="python -m counterfeit.predict",
+        description="Score a folder or a table of photographs: a row for each, from which review goes on.",
+        exit_on_error=False,
+    )
     parser.add_argument("photographs", type=str, help="folder of photographs, or a table with a column path")
     parser.add_function_arguments(predict, as_positional=False, skip={"photographs"})
-    try:
-        predict(**vars(parser.parse_args(None if args is None else list(args))))
-    except (UserError, jsonargparse.ArgumentError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues", file=sys.stderr)
-        return INTERRUPTED
+    predict(**vars(parser.parse_args(args)))
     return DONE
 
 

@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from counterfeit.cache import default_cache_folder
 from counterfeit.data.digits import Digits, read_digits
-from counterfeit.errors import UserError
+from counterfeit.errors import DONE, TERMINATED, UserError, verb
 from counterfeit.experiment.cells import digital_source
 from counterfeit.experiment.reopen import reopen
 from counterfeit.gan.finished import load_generate
@@ -24,7 +24,6 @@ from counterfeit.gan.train import train_refiner
 from counterfeit.gan.transplant import Sources, to_pixels
 from counterfeit.synthesis import write_bank
 
-DONE, USER_ERROR, INTERRUPTED, TERMINATED = 0, 2, 130, 143
 CLASSIC = GanSettings(kind="dcgan", crop=32)
 COLUMNS = 12  # of the grid of digits
 
@@ -107,26 +106,18 @@ def as_grid(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(rows.reshape(-1, columns * size, 3))
 
 
+@verb
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input, 143 SIGTERM."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     # Lightning's own call of torch (pytorch_lightning/utilities/_pytree.py).
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     try:
-        given = None if args is None else list(args)
-        print(jsonargparse.auto_cli(synthesize, args=given, as_positional=False, exit_on_error=False))
-    except (UserError, jsonargparse.ArgumentError) as error:
-        print(f"error: {' '.join(str(error).split())[:500]}", file=sys.stderr)
-        return USER_ERROR
+        given, prog = None if args is None else list(args), "python -m counterfeit.synthesize"
+        print(jsonargparse.auto_cli(synthesize, args=given, as_positional=False, exit_on_error=False, prog=prog))
     except SIGTERMException:
         print("stopped by SIGTERM; the same command continues", file=sys.stderr)
         return TERMINATED
-    except (KeyboardInterrupt, SystemExit) as error:
-        # Lightning turns Ctrl+C during its fit into SystemExit.
-        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        print("interrupted; the same command continues", file=sys.stderr)
-        return INTERRUPTED
     return DONE
 
 

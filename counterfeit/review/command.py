@@ -1,4 +1,4 @@
-"""``python -m counterfeit.review``: the moderators' page on a scores folder. Parses, calls, prints.
+"""``python -m counterfeit.review``: the moderators' page on a scores folder.
 
 python -m counterfeit.review scores/            opens the page and prints a link for each reviewer
 python -m counterfeit.review link scores/       prints another link while the page is open
@@ -15,13 +15,12 @@ from pathlib import Path
 
 import jsonargparse
 
-from counterfeit.errors import UserError
+from counterfeit.errors import DONE, NOT_SOUND, UserError
 from counterfeit.review.audit import append, head
 from counterfeit.review.database import Database
 from counterfeit.review.fill import FILE, Policy
 from counterfeit.review.scored import read_scored
 
-DONE, NOT_SOUND, USER_ERROR = 0, 1, 2
 PASSWORD = "COUNTERFEIT_REVIEW_PASSWORD"
 SHORTEST = 12  # characters of a password
 
@@ -31,18 +30,14 @@ def run(args: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     verbs: dict[str, Callable[..., int]] = {"link": link, "export": export, "verify": verify}
     verb = verbs.get(words[0]) if words else None
-    try:
-        code: int = jsonargparse.auto_cli(
-            verb or serve,
-            args=words[1:] if verb else words,
-            as_positional=True,
-            exit_on_error=False,
-            prog=" ".join(["python -m counterfeit.review", *(words[:1] if verb else [])]),
-        )
-        return code
-    except (UserError, jsonargparse.ArgumentError) as error:
-        print(f"error: {' '.join(str(error).split())[:500]}", file=sys.stderr)
-        return USER_ERROR
+    code: int = jsonargparse.auto_cli(
+        verb or serve,
+        args=words[1:] if verb else words,
+        as_positional=True,
+        exit_on_error=False,
+        prog=" ".join(["python -m counterfeit.review", *(words[:1] if verb else [])]),
+    )
+    return code
 
 
 def serve(
