@@ -2,12 +2,9 @@
 
 import hashlib
 import json
-import os
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import jsonargparse
@@ -18,6 +15,7 @@ from counterfeit.detector.engine import load_detector, onnx_engine
 from counterfeit.detector.graph import detector_onnx
 from counterfeit.detector.parity import TOLERANCE, Parity, awkward_images, parity
 from counterfeit.errors import DONE, UserError, verb
+from counterfeit.output import check_free, draft
 from counterfeit.report.model_card import model_card
 
 
@@ -34,7 +32,7 @@ def export(run: str, out: str) -> Parity:
         UserError: the run or the folder cannot be used, or the engines disagree.
     """
     source, folder = Path(run), Path(out)
-    _check_free(folder)
+    check_free(folder)
     card = read_card(source)
     detector = load_detector(card)
     graph = detector_onnx(detector)
@@ -43,11 +41,11 @@ def export(run: str, out: str) -> Parity:
         raise UserError(f"nothing was written: {found} At most {TOLERANCE:g} and 0 are allowed")
     content = json.loads((source / "detector.json").read_text(encoding="utf-8"))
     readme = model_card(source, content, str(found))
-    with _draft(folder) as draft:
-        (draft / GRAPH).write_bytes(graph)
-        shutil.copyfile(source / WEIGHTS, draft / WEIGHTS)
-        write_json(draft / "detector.json", content | {"onnx_sha256": hashlib.sha256(graph).hexdigest()})
-        write_text(draft / "README.md", readme)
+    with draft(folder) as drafted:
+        (drafted / GRAPH).write_bytes(graph)
+        shutil.copyfile(source / WEIGHTS, drafted / WEIGHTS)
+        write_json(drafted / "detector.json", content | {"onnx_sha256": hashlib.sha256(graph).hexdigest()})
+        write_text(drafted / "README.md", readme)
     return found
 
 
@@ -66,35 +64,6 @@ def main(args: Sequence[str] | None = None) -> int:
     print(f"export: {options.out} ({GRAPH}, {WEIGHTS}, detector.json, README.md)")
     print(f"next: python -m counterfeit.predict photos/ --run {options.out} --out scores --engine onnx")
     return DONE
-
-
-def _check_free(folder: Path) -> None:
-    """Before the work: that the folder is empty or absent, and that something can be written beside it."""
-    try:
-        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-        above = next(path for path in folder.absolute().parents if path.exists())
-    except OSError as error:
-        raise UserError(f"cannot write --out {folder}: {error.strerror}") from error
-    if taken:
-        raise UserError(f"--out {folder} exists and is not an empty folder; choose another one")
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise UserError(f"cannot write --out {folder}: {above} is not a folder that can be written to")
-
-
-@contextmanager
-def _draft(folder: Path) -> Iterator[Path]:
-    """A hidden folder that becomes ``folder`` if all went well, and vanishes if not."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            draft.chmod(0o755)
-            yield draft
-            os.replace(draft, folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    except OSError as error:
-        raise UserError(f"cannot write --out {folder}: {error.strerror}") from error
 
 
 if __name__ == "__main__":

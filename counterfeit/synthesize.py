@@ -22,6 +22,7 @@ from counterfeit.gan.finished import load_generate
 from counterfeit.gan.settings import GanSettings
 from counterfeit.gan.train import train_refiner
 from counterfeit.gan.transplant import Sources, to_pixels
+from counterfeit.output import check_free, writing
 from counterfeit.synthesis import write_bank
 
 CLASSIC = GanSettings(kind="dcgan", crop=32)
@@ -40,7 +41,7 @@ def synthesize(
     """Write more images from the generator of a run, or train a generator on handwritten digits.
 
     Args:
-        out: folder to write; it must not exist, unless an interrupted training is to be continued.
+        out: folder to write, which must not exist or be empty, unless an interrupted training is to be continued.
         run: folder of a run; its generator makes images, which are gated and chosen as those of the run were.
         count: images to keep of each label, with --run.
         draw: another number draws other images, with --run.
@@ -64,13 +65,13 @@ def synthesize(
 
 def more(run: Path, out: Path, count: int, draw: int, seed: int | None) -> str:
     """Write a bank from the generator of a run; arguments as of :func:`synthesize`."""
-    if out.exists():
-        raise UserError(f"--out {out} exists; choose another folder")
+    check_free(out)
     if count < 1 or draw < 1:
         raise UserError("--count and --draw must be at least 1")
     opened = reopen(run, seed)
     bank, provenance = opened.cells.more(opened.seed, count, draw)
-    write_bank(out, bank, provenance | {"run": str(run), "draw": draw}, digital_source("synthetic", provenance))
+    with writing(out):
+        write_bank(out, bank, provenance | {"run": str(run), "draw": draw}, digital_source("synthetic", provenance))
     kept = f"{(bank.label == 1).sum()} counterfeit and {(bank.label == 0).sum()} genuine images in {out}"
     return kept if len(bank) == 2 * count else f"{kept}; fewer than --count passed the gates: raise synthesis.overdraw"
 
@@ -79,10 +80,12 @@ def learn_digits(data: Digits, out: Path, gan: GanSettings, seed: int) -> str:
     """Train a generator on digits and write ``samples.png``; arguments as of :func:`synthesize`."""
     if gan.kind == "refiner":
         raise UserError("--gan.kind refiner needs photographs of both labels: choose dcgan or noise for digits")
-    if (out / "samples.png").exists():
+    with writing(out):
+        finished, begun = (out / "samples.png").exists(), (out / "samples").is_dir()
+    if finished:
         raise UserError(f"--out {out} is finished; choose another folder")
-    if out.exists() and any(out.iterdir()) and not (out / "samples").is_dir():
-        raise UserError(f"--out {out} exists and holds no training; choose another folder")
+    if not begun:
+        check_free(out)
     pixels, label = read_digits(data, default_cache_folder())
     none = np.empty((len(label), 0, 0), np.float32), np.empty((len(label), 0), np.intp)
     train_refiner(out, Sources(pixels, label, *none), gan, seed, flips=False)

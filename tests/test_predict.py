@@ -19,6 +19,7 @@ from counterfeit.detector import Detector
 from counterfeit.detector.graph import torch_engine
 from counterfeit.errors import UserError
 from counterfeit.export import main as export
+from counterfeit.output import draft
 from counterfeit.predict import main
 
 RATE = {"estimate": 0.5, "low": 0.1, "high": 0.9}
@@ -121,7 +122,7 @@ def test_engines_that_disagree_leave_no_export(
 
 
 def test_a_full_disk_leaves_no_half_an_export(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cannot write --out .*No space"), exporting._draft(tmp_path / "out") as draft:
-        (draft / "detector.onnx").write_bytes(b"half")
+    with pytest.raises(UserError, match=r"cannot write --out .*No space"), draft(tmp_path / "out") as hidden:
+        (hidden / "detector.onnx").write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert not list(tmp_path.iterdir())
