@@ -7,6 +7,7 @@ from argparse import ArgumentError
 
 import pytest
 
+from counterfeit import fit, review
 from counterfeit.__main__ import VERBS
 from counterfeit.errors import UserError, verb
 
@@ -51,6 +52,30 @@ def test_help_and_defects_go_through(raised):
 
     with pytest.raises(type(raised)):
         main()
+
+
+@pytest.mark.parametrize(
+    ("main", "args", "said"),
+    [
+        (fit.main, ["--seeds", "3"], "--seeds: 3 is no list; write --seeds '[3]'"),
+        (fit.main, ["--seeds", "[a]"], "--seeds: a is not a whole number"),
+        (fit.main, ["--stages", "detector"], "--stages: detector is no list; write --stages '[detector]'"),
+        (fit.main, ["--data.fractions", "0.5"], "write --data.fractions '[0.5, ...]'"),
+        (fit.main, ["--data.preset", "wild"], "--data.preset: wild is none of none, light, strong"),
+        (fit.main, ["--stages", "[detectors]"], "--stages: detectors is none of data, gan, synthesis, detector,"),
+        (fit.main, ["--trainer.precision", "9"], "--trainer.precision: 9 is none of 64, 32, 16, "),
+        (review.main, ["scores", "--reviewers", "anna"], "write --reviewers '[anna]'"),
+    ],
+)
+def test_a_value_of_another_kind_is_told_with_what_is_expected(main, args, said, capsys):
+    assert main(args) == 2
+    line = capsys.readouterr().err
+    assert said in line and line.count("\n") == 1 and "Expected" not in line
+
+
+def test_where_a_class_would_do_too_jsonargparse_is_quoted(capsys):
+    assert fit.main(["--trainer.logger", "Nobody"]) == 2
+    assert "loggers.logger.Logger" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", VERBS)
