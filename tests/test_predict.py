@@ -96,6 +96,29 @@ def test_mistakes_end_in_one_line(
     assert not (tmp_path / "out/scores.json").exists()
 
 
+def test_one_photograph_is_scored(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_labels(tmp_path / "photos", genuine=2, counterfeit=0, size=64)
+    photograph = next(path for path in sorted((tmp_path / "photos/genuine").iterdir()) if "mask" not in path.name)
+    base = ["--run", str(run), "--cache", str(tmp_path / "cache"), "--workers", "0", "--engine", "torch"]
+    assert main([str(photograph), *base, "--out", str(tmp_path / "out")]) == 0
+    (row,) = pq.read_table(tmp_path / "out/scores.parquet").to_pylist()
+    assert row["path"] == photograph.name and row["status"] == "ok"
+    assert json.loads((tmp_path / "out/scores.json").read_text())["root"] == str(photograph.parent)
+    assert f"next: python -m counterfeit.review {tmp_path / 'out'}" in capsys.readouterr().out
+
+
+def test_where_nothing_is_scored_the_user_is_not_sent_to_review(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/broken.jpg").write_bytes(b"no image")
+    base = ["--run", str(run), "--cache", str(tmp_path / "cache"), "--workers", "0", "--engine", "torch"]
+    assert main([str(tmp_path / "photos"), *base, "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr()
+    assert "nothing was scored (" in printed.err and "scores.csv says why" in printed.err
+    assert "next:" not in printed.out
+
+
 def test_an_export_that_cannot_be_written_says_so_before_the_work(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
