@@ -8,7 +8,7 @@ import jsonargparse
 
 from counterfeit.errors import DONE, GATE_FAILED, verb
 from counterfeit.evaluation.comparison import last_lines
-from counterfeit.evaluation.rebuild import rebuild_comparison
+from counterfeit.evaluation.rebuild import read_config, rebuild_comparison
 from counterfeit.report.html import write_report
 
 
@@ -34,7 +34,8 @@ def evaluate(run: str, robustness: bool = False, gate: bool = False) -> int:
 
         measure_robustness(folder, comparison)
     report = write_report(folder)
-    print("\n".join(last_lines(comparison, report)))
+    own = bool((read_config(folder).get("data") or {}).get("root"))
+    print("\n".join(last_lines(comparison, report, own)))
     return GATE_FAILED if gate and comparison.verdict == "HURTS" else DONE
 
 

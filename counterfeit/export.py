@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -62,7 +63,7 @@ def main(args: Sequence[str] | None = None) -> int:
     found = export(**vars(options))
     print(found)
     print(f"export: {options.out} ({GRAPH}, {WEIGHTS}, detector.json, README.md)")
-    print(f"next: python -m counterfeit.predict photos/ --run {options.out} --out scores --engine onnx")
+    print(f"next: python -m counterfeit.predict photos/ --run {shlex.quote(options.out)} --out scores --engine onnx")
     return DONE
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import shlex
 import signal
 import sys
 import warnings
@@ -14,7 +15,6 @@ import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from rich.console import Console
 
 from counterfeit.backbone import load_backbone
 from counterfeit.data.datamodule import ProductData
@@ -115,7 +115,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _fit(args: Sequence[str] | None) -> int:
     cli = command_line(args)
     outcome = cli.run_experiment()
-    _print_end(outcome)
+    _print_end(outcome, own=bool(cli.config.data.root))
     hurts = outcome.comparison is not None and outcome.comparison.verdict == "HURTS"
     return GATE_FAILED if cli.config.gate and hurts else DONE
 
@@ -164,18 +164,14 @@ def _refusals(option: str) -> Iterator[None]:
         raise UserError(f"{option}: {error}") from error
 
 
-def _print_end(outcome: Outcome) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print()
+def _print_end(outcome: Outcome, own: bool) -> None:
     if outcome.comparison and outcome.report:
-        for line in last_lines(outcome.comparison, outcome.report):
-            console.print(line)
+        lines = last_lines(outcome.comparison, outcome.report, own)
     else:
-        for line in headline(outcome.comparison) if outcome.comparison else []:
-            console.print(line)
-        console.print(
-            f"next: python -m counterfeit.fit --config {outcome.folder / 'config.yaml'} --out {outcome.folder}"
-        )
+        folder, config = (shlex.quote(str(path)) for path in (outcome.folder, outcome.folder / "config.yaml"))
+        lines = headline(outcome.comparison) if outcome.comparison else []
+        lines += [f"next: python -m counterfeit.fit --config {config} --out {folder}"]
+    print("", *lines, sep="\n")
 
 
 class _Terminated(BaseException):

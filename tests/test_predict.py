@@ -100,11 +100,12 @@ def test_one_photograph_is_scored(run: Path, tmp_path: Path, capsys: pytest.Capt
     write_labels(tmp_path / "photos", genuine=2, counterfeit=0, size=64)
     photograph = next(path for path in sorted((tmp_path / "photos/genuine").iterdir()) if "mask" not in path.name)
     base = ["--run", str(run), "--cache", str(tmp_path / "cache"), "--workers", "0", "--engine", "torch"]
-    assert main([str(photograph), *base, "--out", str(tmp_path / "out")]) == 0
-    (row,) = pq.read_table(tmp_path / "out/scores.parquet").to_pylist()
+    out = tmp_path / "my scores"
+    assert main([str(photograph), *base, "--out", str(out)]) == 0
+    (row,) = pq.read_table(out / "scores.parquet").to_pylist()
     assert row["path"] == photograph.name and row["status"] == "ok"
-    assert json.loads((tmp_path / "out/scores.json").read_text())["root"] == str(photograph.parent)
-    assert f"next: python -m counterfeit.review {tmp_path / 'out'}" in capsys.readouterr().out
+    assert json.loads((out / "scores.json").read_text())["root"] == str(photograph.parent)
+    assert f"next: python -m counterfeit.review '{out}'" in capsys.readouterr().out
 
 
 def test_where_nothing_is_scored_the_user_is_not_sent_to_review(

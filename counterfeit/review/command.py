@@ -9,6 +9,7 @@ python -m counterfeit.review verify scores/     checks the audit log
 import getpass
 import ipaddress
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -125,10 +126,10 @@ def export(scores: Path, out: Path | None = None, photographs: Path | None = Non
                 " or, where another copy of the run knows better, name it with --run"
             )
         done = write_photographs(rows, Pictures(scored.root), scored.run, Pictures(root), photographs)
-        options = f"--data.root {photographs}"
+        options = ["--data.root", str(photographs)]
     else:
         done = write_manifest(rows, out or scores / "decisions.csv")
-        options = f"--data.root {scored.root} --data.manifest {done.path}"
+        options = ["--data.root", str(scored.root), "--data.manifest", str(done.path)]
     with db.writing() as writing:
         append(writing, "exported", None, None, {"to": str(done.path), "rows": done.genuine + done.counterfeit})
     print(f"{done.path}: {done.genuine} genuine, {done.counterfeit} counterfeit, decided here")
@@ -139,7 +140,7 @@ def export(scores: Path, out: Path | None = None, photographs: Path | None = Non
         print(f"known photographs left out: {sum(done.known_left_out.values())} ({reasons})")
     if done.left_out:
         print(f"left out: {done.left_out}, whose name does not fit into a CSV or whose file is gone or changed")
-    print(f"next: python -m counterfeit.fit {options}")
+    print(f"next: python -m counterfeit.fit {shlex.join(options)}")
     return DONE
 
 
