@@ -1,8 +1,66 @@
-"""The one exception for a user's mistake: the verbs print it as one line and exit with 2."""
+"""How a verb ends: its exit codes, and a user's mistake or an interruption told in one line instead of a traceback."""
+
+import functools
+import re
+import sys
+from argparse import ArgumentError
+from collections.abc import Callable
+from typing import ParamSpec
+
+DONE, NOT_SOUND, USER_ERROR, GATE_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+Parameters = ParamSpec("Parameters")
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
+EXPECTED = re.compile(r"Expected (?:a )?(?:<class '(\w+)'>|typing\.Literal\[([^]]*)])")
+GOT = re.compile(r"(?:Got value|Given value): (.*?)(?= - Expected| Given value type|$)")
 
 
 class UserError(Exception):
     """What was wrong, where, and what to do, in one plain line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(one_line(message))
+
+
+def one_line(message: object) -> str:
+    """A message without line breaks and runs of spaces."""
+    return " ".join(str(message).split())
+
+
+def plainly(error: ArgumentError) -> str:
+    """What jsonargparse says of an option, in one line; for a value of another kind, what is expected instead."""
+    said = one_line(error)
+    key, got, expected = re.match(r'Parser key "([^"]+)"', said), GOT.search(said), EXPECTED.findall(said)
+    kinds = {kind for kind, _ in expected} - {"", "NoneType"}
+    choices = ", ".join(choices for _, choices in expected if choices)
+    if not key or not got or len(expected) < said.count("Expected ") or len(kinds) + bool(choices) != 1:
+        return said
+    option, value = f"--{key[1]}", got[1]
+    if choices:
+        return f"{option}: {value} is none of {choices.replace(chr(39), '')}"
+    (kind,) = kinds
+    if kind in ("list", "tuple"):
+        return f"{option}: {value} is no list; write {option} '[{value}{', ...' if kind == 'tuple' else ''}]'"
+    return f"{option}: {value} is not {KINDS.get(kind, kind)}"
+
+
+def verb(main: Callable[Parameters, int]) -> Callable[Parameters, int]:
+    """Let a ``main`` return an exit code whatever happens: 2 for a user's mistake, 130 for Ctrl+C.
+
+    What is no mistake of the user's, and ``--help``, go through.
+    """
+
+    @functools.wraps(main)
+    def ended(*args: Parameters.args, **options: Parameters.kwargs) -> int:
+        try:
+            return main(*args, **options)
+        except (UserError, ArgumentError) as error:
+            print(f"error: {plainly(error) if isinstance(error, ArgumentError) else error}", file=sys.stderr)
+            return USER_ERROR
+        except (KeyboardInterrupt, SystemExit) as error:
+            # Lightning turns Ctrl+C during its fit into SystemExit.
+            if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
+                raise
+            print("interrupted; the same command continues", file=sys.stderr)
+            return INTERRUPTED
+
+    return ended

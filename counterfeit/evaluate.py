@@ -6,12 +6,10 @@ from pathlib import Path
 
 import jsonargparse
 
-from counterfeit.errors import UserError
+from counterfeit.errors import DONE, GATE_FAILED, verb
 from counterfeit.evaluation.comparison import last_lines
-from counterfeit.evaluation.rebuild import rebuild_comparison
+from counterfeit.evaluation.rebuild import read_config, rebuild_comparison
 from counterfeit.report.html import write_report
-
-DONE, USER_ERROR, GATE_FAILED, INTERRUPTED = 0, 2, 3, 130
 
 
 def evaluate(run: str, robustness: bool = False, gate: bool = False) -> int:
@@ -36,11 +34,14 @@ def evaluate(run: str, robustness: bool = False, gate: bool = False) -> int:
 
         measure_robustness(folder, comparison)
     report = write_report(folder)
-    print("\n".join(last_lines(comparison, report)))
+    own = bool((read_config(folder).get("data") or {}).get("root"))
+    print("\n".join(last_lines(comparison, report, own)))
     return GATE_FAILED if gate and comparison.verdict == "HURTS" else DONE
 
 
-def _parser() -> jsonargparse.ArgumentParser:
+@verb
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 done, 2 the user's input, 3 the gate."""
     parser = jsonargparse.ArgumentParser(
         prog="python -m counterfeit.evaluate",
         description="Rebuild comparison.json and report.html from the predictions in a run folder; nothing is trained.",
@@ -55,19 +56,7 @@ def _parser() -> jsonargparse.ArgumentParser:
         "photographs, continues where it was interrupted",
     )
     parser.add_argument("--gate", action="store_true", help="exit with 3 if the verdict is HURTS")
-    return parser
-
-
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 done, 2 the user's input, 3 the gate."""
-    try:
-        return evaluate(**_parser().parse_args(args).as_dict())
-    except (UserError, jsonargparse.ArgumentError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues", file=sys.stderr)
-        return INTERRUPTED
+    return evaluate(**parser.parse_args(args).as_dict())
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
-"""``python -m counterfeit.export``: the detector of a run as files for other programs. Parses, calls, prints."""
+"""``python -m counterfeit.export``: the detector of a run as files for other programs."""
 
 import hashlib
 import json
-import os
+import shlex
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import jsonargparse
@@ -17,10 +15,9 @@ from counterfeit.detector.card import GRAPH, WEIGHTS, read_card
 from counterfeit.detector.engine import load_detector, onnx_engine
 from counterfeit.detector.graph import detector_onnx
 from counterfeit.detector.parity import TOLERANCE, Parity, awkward_images, parity
-from counterfeit.errors import UserError
+from counterfeit.errors import DONE, UserError, verb
+from counterfeit.output import check_free, draft
 from counterfeit.report.model_card import model_card
-
-DONE, USER_ERROR = 0, 2
 
 
 def export(run: str, out: str) -> Parity:
@@ -36,7 +33,7 @@ def export(run: str, out: str) -> Parity:
         UserError: the run or the folder cannot be used, or the engines disagree.
     """
     source, folder = Path(run), Path(out)
-    _check_free(folder)
+    check_free(folder)
     card = read_card(source)
     detector = load_detector(card)
     graph = detector_onnx(detector)
@@ -45,57 +42,29 @@ def export(run: str, out: str) -> Parity:
         raise UserError(f"nothing was written: {found} At most {TOLERANCE:g} and 0 are allowed")
     content = json.loads((source / "detector.json").read_text(encoding="utf-8"))
     readme = model_card(source, content, str(found))
-    with _draft(folder) as draft:
-        (draft / GRAPH).write_bytes(graph)
-        shutil.copyfile(source / WEIGHTS, draft / WEIGHTS)
-        write_json(draft / "detector.json", content | {"onnx_sha256": hashlib.sha256(graph).hexdigest()})
-        write_text(draft / "README.md", readme)
+    with draft(folder) as drafted:
+        (drafted / GRAPH).write_bytes(graph)
+        shutil.copyfile(source / WEIGHTS, drafted / WEIGHTS)
+        write_json(drafted / "detector.json", content | {"onnx_sha256": hashlib.sha256(graph).hexdigest()})
+        write_text(drafted / "README.md", readme)
     return found
 
 
+@verb
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input or engines that disagree."""
-    parser = jsonargparse.ArgumentParser(prog="counterfeit.export", description=__doc__, exit_on_error=False)
+    parser = jsonargparse.ArgumentParser(
+        prog="python -m counterfeit.export",
+        description="Export the detector of a run for other programs, and check that ONNX Runtime agrees with torch.",
+        exit_on_error=False,
+    )
     parser.add_function_arguments(export, as_positional=False)
-    try:
-        options = parser.parse_args(None if args is None else list(args))
-        found = export(**vars(options))
-    except (UserError, jsonargparse.ArgumentError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return USER_ERROR
+    options = parser.parse_args(args)
+    found = export(**vars(options))
     print(found)
     print(f"export: {options.out} ({GRAPH}, {WEIGHTS}, detector.json, README.md)")
-    print(f"next: python -m counterfeit.predict photos/ --run {options.out} --out scores --engine onnx")
+    print(f"next: python -m counterfeit.predict photos/ --run {shlex.quote(options.out)} --out scores --engine onnx")
     return DONE
-
-
-def _check_free(folder: Path) -> None:
-    """Before the work: that the folder is empty or absent, and that something can be written beside it."""
-    try:
-        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
-        above = next(path for path in folder.absolute().parents if path.exists())
-    except OSError as error:
-        raise UserError(f"cannot write --out {folder}: {error.strerror}") from error
-    if taken:
-        raise UserError(f"--out {folder} exists and is not an empty folder; choose another one")
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise UserError(f"cannot write --out {folder}: {above} is not a folder that can be written to")
-
-
-@contextmanager
-def _draft(folder: Path) -> Iterator[Path]:
-    """A hidden folder that becomes ``folder`` if all went well, and vanishes if not."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            draft.chmod(0o755)
-            yield draft
-            os.replace(draft, folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    except OSError as error:
-        raise UserError(f"cannot write --out {folder}: {error.strerror}") from error
 
 
 if __name__ == "__main__":

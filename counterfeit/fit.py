@@ -1,7 +1,8 @@
-"""``python -m counterfeit.fit``: everything, from photographs to the verdict. Parses, links, calls, prints."""
+"""``python -m counterfeit.fit``: everything, from photographs to the verdict."""
 
 import contextlib
 import logging
+import shlex
 import signal
 import sys
 import warnings
@@ -10,17 +11,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import jsonargparse
 import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from rich.console import Console
 
 from counterfeit.backbone import load_backbone
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import Detector
-from counterfeit.errors import UserError
+from counterfeit.errors import DONE, GATE_FAILED, TERMINATED, UserError, verb
 from counterfeit.evaluation.comparison import headline, last_lines
 from counterfeit.experiment import ExperimentSettings, Outcome, Stage, run
 from counterfeit.experiment.folder import next_run
@@ -28,7 +27,10 @@ from counterfeit.experiment.run import Plan
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.synthesis import SynthesisSettings
 
-DONE, USER_ERROR, GATE_FAILED, INTERRUPTED, TERMINATED = 0, 2, 3, 130, 143
+DESCRIPTION = (
+    "Train detectors with and without synthetic counterfeits, compare them on real test images, and say with intervals "
+    "whether the synthetic images helped. Without --data.root, on drawn labels."
+)
 TRAINER_DEFAULTS = {
     "max_epochs": 6,
     "logger": False,
@@ -100,23 +102,15 @@ class FitCLI(LightningCLI):
         return text
 
 
+@verb
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input, 3 the gate, 143 SIGTERM."""
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         return _fit(args)
-    except (UserError, jsonargparse.ArgumentError) as error:
-        print(f"error: {_one_line(error)}", file=sys.stderr)
-        return USER_ERROR
     except (SIGTERMException, _Terminated):
         print("stopped by SIGTERM; the same command continues", file=sys.stderr)
         return TERMINATED
-    except (KeyboardInterrupt, SystemExit) as error:
-        # Lightning turns Ctrl+C during its fit into SystemExit.
-        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        print("interrupted; the same command continues", file=sys.stderr)
-        return INTERRUPTED
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -124,7 +118,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _fit(args: Sequence[str] | None) -> int:
     cli = command_line(args)
     outcome = cli.run_experiment()
-    _print_end(outcome)
+    _print_end(outcome, own=bool(cli.config.data.root))
     hurts = outcome.comparison is not None and outcome.comparison.verdict == "HURTS"
     return GATE_FAILED if cli.config.gate and hurts else DONE
 
@@ -146,7 +140,7 @@ def command_line(args: Sequence[str] | None = None) -> FitCLI:
         save_config_callback=None,
         seed_everything_default=False,
         trainer_defaults=TRAINER_DEFAULTS,
-        parser_kwargs={"exit_on_error": False, "description": __doc__},
+        parser_kwargs={"prog": "python -m counterfeit.fit", "exit_on_error": False, "description": DESCRIPTION},
     )
 
 
@@ -173,23 +167,14 @@ def _refusals(option: str) -> Iterator[None]:
         raise UserError(f"{option}: {error}") from error
 
 
-def _print_end(outcome: Outcome) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    console.print()
+def _print_end(outcome: Outcome, own: bool) -> None:
     if outcome.comparison and outcome.report:
-        for line in last_lines(outcome.comparison, outcome.report):
-            console.print(line)
+        lines = last_lines(outcome.comparison, outcome.report, own)
     else:
-        for line in headline(outcome.comparison) if outcome.comparison else []:
-            console.print(line)
-        console.print(
-            f"next: python -m counterfeit.fit --config {outcome.folder / 'config.yaml'} --out {outcome.folder}"
-        )
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) < 500 else text[:500] + " ..."
+        folder, config = (shlex.quote(str(path)) for path in (outcome.folder, outcome.folder / "config.yaml"))
+        lines = headline(outcome.comparison) if outcome.comparison else []
+        lines += [f"next: python -m counterfeit.fit --config {config} --out {folder}"]
+    print("", *lines, sep="\n")
 
 
 class _Terminated(BaseException):

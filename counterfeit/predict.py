@@ -1,5 +1,6 @@
-"""``python -m counterfeit.predict``: score a folder or a table of photographs. Parses, calls, prints."""
+"""``python -m counterfeit.predict``: score photographs."""
 
+import shlex
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -7,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import jsonargparse
+import pyarrow as pa
 from rich.console import Console
 
 from counterfeit.cache import default_cache_folder
-from counterfeit.data.listing import read_listing
+from counterfeit.data.listing import Listing, read_listing
+from counterfeit.data.manifest import SUFFIXES
 from counterfeit.detector.card import BANDS
 from counterfeit.detector.engine import EngineName, available_processors
 from counterfeit.detector.scorer import Scorer
 from counterfeit.detector.stream import score_listing
-from counterfeit.errors import UserError
-
-DONE, USER_ERROR, INTERRUPTED = 0, 2, 130
+from counterfeit.errors import DONE, UserError, verb
 
 
 def predict(
@@ -33,7 +34,7 @@ def predict(
     """Score photographs with the detector of a run and print where the scores are.
 
     Args:
-        photographs: folder of photographs, or a table (CSV, Parquet) with a column path.
+        photographs: folder of photographs, one photograph, or a table (CSV, Parquet) with a column path.
         run: run folder, or an export.
         out: folder to write; the same command continues what was not finished.
         engine: onnx needs an export and no torch; auto takes the faster one that can be had.
@@ -43,32 +44,43 @@ def predict(
         cache: folder of the scores of known photographs; $COUNTERFEIT_CACHE or ~/.cache/counterfeit if none.
 
     Raises:
-        UserError: the input, the run or the folder cannot be used; nothing was overwritten.
+        UserError: the input, the run or the folder cannot be used, or no photograph could be scored; nothing was
+            overwritten.
     """
     if workers is not None and workers < 0:
         raise UserError(f"--workers {workers} is no number of processes; 0 decodes in this one")
-    listing = read_listing(Path(photographs), Path(root) if root else None)
+    listing = _of_photograph(Path(photographs)) or read_listing(Path(photographs), Path(root) if root else None)
     scorer = Scorer.load(run, engine, device)
     counts = score_listing(
         scorer, listing, Path(out), _cache_folder(cache), available_processors() if workers is None else workers
     )
+    if not counts["ok"]:
+        csv = Path(out) / "scores.csv"
+        raise UserError(f"nothing was scored ({_reasons(counts)}): {csv} says why; mend that and choose another --out")
     _print_end(counts, listing.ignored, scorer, Path(out))
 
 
+@verb
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input, 130 interrupted."""
-    parser = jsonargparse.ArgumentParser(prog="counterfeit.predict", description=__doc__, exit_on_error=False)
-    parser.add_argument("photographs", type=str, help="folder of photographs, or a table with a column path")
+    parser = jsonargparse.ArgumentParser(
+        prog="python -m counterfeit.predict",
+        description="Score photographs: a row for each, from which review goes on.",
+        exit_on_error=False,
+    )
+    parser.add_argument(
+        "photographs", type=str, help="folder of photographs, one photograph, or a table with a column path"
+    )
     parser.add_function_arguments(predict, as_positional=False, skip={"photographs"})
-    try:
-        predict(**vars(parser.parse_args(None if args is None else list(args))))
-    except (UserError, jsonargparse.ArgumentError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues", file=sys.stderr)
-        return INTERRUPTED
+    predict(**vars(parser.parse_args(args)))
     return DONE
+
+
+def _of_photograph(file: Path) -> Listing | None:
+    """A listing of one photograph; ``None`` if the file is none by its name."""
+    if file.suffix.lower() not in SUFFIXES or not file.is_file():
+        return None
+    return Listing(file.parent.resolve(), pa.array([file.name.encode("utf-8", "backslashreplace").decode()]))
 
 
 def _cache_folder(cache: str | None) -> Path:
@@ -81,18 +93,21 @@ def _cache_folder(cache: str | None) -> Path:
         raise UserError(f"cannot write to the cache folder {folder}: {error.strerror}; set --cache") from error
 
 
+def _reasons(counts: dict[str, Any]) -> str:
+    return ", ".join(f"{reason} {number}" for reason, number in counts["errors"].items())
+
+
 def _print_end(counts: dict[str, Any], ignored: int, scorer: Scorer, out: Path) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if ignored:
         console.print(f"{ignored} files left out that are no photographs by their names")
     if counts["error"]:
-        reasons = ", ".join(f"{reason} {number}" for reason, number in counts["errors"].items())
-        console.print(f"{counts['error']} inputs without a score: {reasons}")
+        console.print(f"{counts['error']} inputs without a score: {_reasons(counts)}")
     bands = ", ".join(f"{counts[band]} {band}" for band in BANDS)
     rule = scorer.card.operating_point["rule"]
     console.print(f"{counts['ok']} scored: {bands}; {counts['counterfeit']} at or above the operating point ({rule})")
     console.print(f"scores: {out / 'scores.parquet'}, scores.csv, scores.json")
-    console.print(f"next: python -m counterfeit.review {out}")
+    console.print(f"next: python -m counterfeit.review {shlex.quote(str(out))}")
 
 
 if __name__ == "__main__":

@@ -15,16 +15,16 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from counterfeit.cache import default_cache_folder
 from counterfeit.data.digits import Digits, read_digits
-from counterfeit.errors import UserError
+from counterfeit.errors import DONE, TERMINATED, UserError, verb
 from counterfeit.experiment.cells import digital_source
 from counterfeit.experiment.reopen import reopen
 from counterfeit.gan.finished import load_generate
 from counterfeit.gan.settings import GanSettings
 from counterfeit.gan.train import train_refiner
 from counterfeit.gan.transplant import Sources, to_pixels
+from counterfeit.output import check_free, writing
 from counterfeit.synthesis import write_bank
 
-DONE, USER_ERROR, INTERRUPTED, TERMINATED = 0, 2, 130, 143
 CLASSIC = GanSettings(kind="dcgan", crop=32)
 COLUMNS = 12  # of the grid of digits
 
@@ -41,7 +41,7 @@ def synthesize(
     """Write more images from the generator of a run, or train a generator on handwritten digits.
 
     Args:
-        out: folder to write; it must not exist, unless an interrupted training is to be continued.
+        out: folder to write, which must not exist or be empty, unless an interrupted training is to be continued.
         run: folder of a run; its generator makes images, which are gated and chosen as those of the run were.
         count: images to keep of each label, with --run.
         draw: another number draws other images, with --run.
@@ -65,13 +65,13 @@ def synthesize(
 
 def more(run: Path, out: Path, count: int, draw: int, seed: int | None) -> str:
     """Write a bank from the generator of a run; arguments as of :func:`synthesize`."""
-    if out.exists():
-        raise UserError(f"--out {out} exists; choose another folder")
+    check_free(out)
     if count < 1 or draw < 1:
         raise UserError("--count and --draw must be at least 1")
     opened = reopen(run, seed)
     bank, provenance = opened.cells.more(opened.seed, count, draw)
-    write_bank(out, bank, provenance | {"run": str(run), "draw": draw}, digital_source("synthetic", provenance))
+    with writing(out):
+        write_bank(out, bank, provenance | {"run": str(run), "draw": draw}, digital_source("synthetic", provenance))
     kept = f"{(bank.label == 1).sum()} counterfeit and {(bank.label == 0).sum()} genuine images in {out}"
     return kept if len(bank) == 2 * count else f"{kept}; fewer than --count passed the gates: raise synthesis.overdraw"
 
@@ -80,10 +80,12 @@ def learn_digits(data: Digits, out: Path, gan: GanSettings, seed: int) -> str:
     """Train a generator on digits and write ``samples.png``; arguments as of :func:`synthesize`."""
     if gan.kind == "refiner":
         raise UserError("--gan.kind refiner needs photographs of both labels: choose dcgan or noise for digits")
-    if (out / "samples.png").exists():
+    with writing(out):
+        finished, begun = (out / "samples.png").exists(), (out / "samples").is_dir()
+    if finished:
         raise UserError(f"--out {out} is finished; choose another folder")
-    if out.exists() and any(out.iterdir()) and not (out / "samples").is_dir():
-        raise UserError(f"--out {out} exists and holds no training; choose another folder")
+    if not begun:
+        check_free(out)
     pixels, label = read_digits(data, default_cache_folder())
     none = np.empty((len(label), 0, 0), np.float32), np.empty((len(label), 0), np.intp)
     train_refiner(out, Sources(pixels, label, *none), gan, seed, flips=False)
@@ -107,26 +109,18 @@ def as_grid(images: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(rows.reshape(-1, columns * size, 3))
 
 
+@verb
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input, 143 SIGTERM."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     # Lightning's own call of torch (pytorch_lightning/utilities/_pytree.py).
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     try:
-        given = None if args is None else list(args)
-        print(jsonargparse.auto_cli(synthesize, args=given, as_positional=False, exit_on_error=False))
-    except (UserError, jsonargparse.ArgumentError) as error:
-        print(f"error: {' '.join(str(error).split())[:500]}", file=sys.stderr)
-        return USER_ERROR
+        given, prog = None if args is None else list(args), "python -m counterfeit.synthesize"
+        print(jsonargparse.auto_cli(synthesize, args=given, as_positional=False, exit_on_error=False, prog=prog))
     except SIGTERMException:
         print("stopped by SIGTERM; the same command continues", file=sys.stderr)
         return TERMINATED
-    except (KeyboardInterrupt, SystemExit) as error:
-        # Lightning turns Ctrl+C during its fit into SystemExit.
-        if isinstance(error, SystemExit) and not isinstance(error.__context__, KeyboardInterrupt):
-            raise
-        print("interrupted; the same command continues", file=sys.stderr)
-        return INTERRUPTED
     return DONE
 
 

@@ -76,8 +76,18 @@ def test_rebuilds_alone_within_a_minute_and_without_training_code(tmp_path):
 
 def test_the_gate_closes_on_harm_alone(hurt, capsys):
     assert main(["--run", str(hurt), "--gate"]) == 3
-    assert capsys.readouterr().out.startswith("verdict: HURTS")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "verdict: HURTS" and lines[-1] == "next: python -m counterfeit.fit --data.root FOLDER"
     assert main(["--run", str(hurt)]) == 0
+
+
+def test_own_photographs_are_followed_by_others_to_score(tmp_path, capsys):
+    run = finished_run(tmp_path / "my run", effect=0)
+    with (run / "config.yaml").open("a") as config:
+        config.write("data:\n  root: photos\n")
+    assert main(["--run", str(run)]) == 0
+    next_line = capsys.readouterr().out.splitlines()[-1]
+    assert next_line == f"next: python -m counterfeit.predict FOLDER --run '{run}' --out scores"
 
 
 def test_what_the_run_decided_itself_is_kept(hurt):

@@ -79,7 +79,7 @@ def test_a_run_ends_with_verdict_report_and_what_next(finished: tuple[Path, str]
     lines = printed.strip().splitlines()
     assert lines[0].startswith("verdict: ")
     assert any(line == f"report: {out / 'report.html'}" for line in lines)
-    assert lines[-1].startswith("next: ")
+    assert lines[-1] == "next: python -m counterfeit.fit --data.root FOLDER"
 
 
 def test_a_run_asks_nothing_of_the_network(finished: tuple[Path, str], tmp_path: Path) -> None:

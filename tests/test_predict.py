@@ -19,6 +19,7 @@ from counterfeit.detector import Detector
 from counterfeit.detector.graph import torch_engine
 from counterfeit.errors import UserError
 from counterfeit.export import main as export
+from counterfeit.output import draft
 from counterfeit.predict import main
 
 RATE = {"estimate": 0.5, "low": 0.1, "high": 0.9}
@@ -95,6 +96,30 @@ def test_mistakes_end_in_one_line(
     assert not (tmp_path / "out/scores.json").exists()
 
 
+def test_one_photograph_is_scored(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_labels(tmp_path / "photos", genuine=2, counterfeit=0, size=64)
+    photograph = next(path for path in sorted((tmp_path / "photos/genuine").iterdir()) if "mask" not in path.name)
+    base = ["--run", str(run), "--cache", str(tmp_path / "cache"), "--workers", "0", "--engine", "torch"]
+    out = tmp_path / "my scores"
+    assert main([str(photograph), *base, "--out", str(out)]) == 0
+    (row,) = pq.read_table(out / "scores.parquet").to_pylist()
+    assert row["path"] == photograph.name and row["status"] == "ok"
+    assert json.loads((out / "scores.json").read_text())["root"] == str(photograph.parent)
+    assert f"next: python -m counterfeit.review '{out}'" in capsys.readouterr().out
+
+
+def test_where_nothing_is_scored_the_user_is_not_sent_to_review(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/broken.jpg").write_bytes(b"no image")
+    base = ["--run", str(run), "--cache", str(tmp_path / "cache"), "--workers", "0", "--engine", "torch"]
+    assert main([str(tmp_path / "photos"), *base, "--out", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr()
+    assert "nothing was scored (" in printed.err and "scores.csv says why" in printed.err
+    assert "next:" not in printed.out
+
+
 def test_an_export_that_cannot_be_written_says_so_before_the_work(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,7 +146,7 @@ def test_engines_that_disagree_leave_no_export(
 
 
 def test_a_full_disk_leaves_no_half_an_export(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"cannot write --out .*No space"), exporting._draft(tmp_path / "out") as draft:
-        (draft / "detector.onnx").write_bytes(b"half")
+    with pytest.raises(UserError, match=r"cannot write --out .*No space"), draft(tmp_path / "out") as hidden:
+        (hidden / "detector.onnx").write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert not list(tmp_path.iterdir())

@@ -60,8 +60,12 @@ def test_what_a_killed_training_left_is_completed(tmp_path: Path) -> None:
         (["--data", "letters"], "data"),
         ([*QUICK, "--gan.kind", "refiner"], "dcgan or noise"),
         ([*QUICK, "--gan.crop", "48"], "power of 2"),
-        ([*QUICK, "--out", "FULL"], "holds no training"),
+        ([*QUICK, "--out", "FULL"], "not an empty folder"),
         (["--run", "RUN", "--out", "FULL"], "exists"),
+        ([*QUICK, "--out", "FILE"], "not an empty folder"),
+        ([*QUICK, "--out", "NOWHERE"], "cannot write --out"),
+        (["--run", "RUN", "--out", "NOWHERE"], "cannot write --out"),
+        (["--run", "RUN", "--out", "/proc/nowhere"], "cannot write --out"),  # though root may write to /proc
     ],
 )
 def test_mistakes_are_one_line(
@@ -70,7 +74,9 @@ def test_mistakes_are_one_line(
     places = {"RUN": tmp_path / "run", "FULL": tmp_path / "full"}
     for place in places.values():
         place.mkdir()
-    (places["FULL"] / "letter.txt").write_text("mine")
+    letter = places["FULL"] / "letter.txt"
+    letter.write_text("mine")
+    places |= {"FILE": letter, "NOWHERE": letter / "below"}
     given = [str(places.get(option, option)) for option in options]
     assert main(["--out", str(tmp_path / "out"), *given]) == 2
     assert said in one_error(capsys)

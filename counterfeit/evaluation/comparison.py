@@ -21,6 +21,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -189,10 +190,14 @@ def headline(comparison: Comparison) -> list[str]:
     return lines + [f"note: {note}" for note in comparison.notes]
 
 
-def last_lines(comparison: Comparison, report: Path) -> list[str]:
-    """Return what a verb prints last: the headline, where the report lies, what to do next."""
-    following = "next: open the report, then try your own photographs with --data.root FOLDER"
-    return [*headline(comparison), f"report: {report}", following]
+def last_lines(comparison: Comparison, report: Path, own: bool) -> list[str]:
+    """Return what a verb prints last: the headline, where the report lies, the command to go on with.
+
+    Own photographs, unlike the drawn labels, are followed by others to score; the detector lies beside the report.
+    """
+    score = f"python -m counterfeit.predict FOLDER --run {shlex.quote(str(report.parent))} --out scores"
+    following = score if own else "python -m counterfeit.fit --data.root FOLDER"
+    return [*headline(comparison), f"report: {report}", f"next: {following}"]
 
 
 def points(difference: Difference) -> str:

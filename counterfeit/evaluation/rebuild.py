@@ -23,7 +23,7 @@ def rebuild_comparison(run: Path) -> Comparison:
 
     Raises `UserError` if the folder holds no run, or predictions that cannot be compared.
     """
-    config = _config(run)
+    config = read_config(run)
     predictions = read_predictions(run)
     before = _read_comparison(run / "comparison.json")
     arms = list(dict.fromkeys(predictions["arm"].to_pylist()))
@@ -40,7 +40,8 @@ def rebuild_comparison(run: Path) -> Comparison:
     return comparison
 
 
-def _config(run: Path) -> dict[str, Any]:
+def read_config(run: Path) -> dict[str, Any]:
+    """Return the configuration of a run; raises `UserError` if there is none."""
     try:
         config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     except FileNotFoundError as error:

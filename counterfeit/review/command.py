@@ -1,4 +1,4 @@
-"""``python -m counterfeit.review``: the moderators' page on a scores folder. Parses, calls, prints.
+"""``python -m counterfeit.review``: the moderators' page on a scores folder.
 
 python -m counterfeit.review scores/            opens the page and prints a link for each reviewer
 python -m counterfeit.review link scores/       prints another link while the page is open
@@ -9,19 +9,19 @@ python -m counterfeit.review verify scores/     checks the audit log
 import getpass
 import ipaddress
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jsonargparse
 
-from counterfeit.errors import UserError
+from counterfeit.errors import DONE, NOT_SOUND, UserError
 from counterfeit.review.audit import append, head
 from counterfeit.review.database import Database
 from counterfeit.review.fill import FILE, Policy
 from counterfeit.review.scored import read_scored
 
-DONE, NOT_SOUND, USER_ERROR = 0, 1, 2
 PASSWORD = "COUNTERFEIT_REVIEW_PASSWORD"
 SHORTEST = 12  # characters of a password
 
@@ -31,18 +31,14 @@ def run(args: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     verbs: dict[str, Callable[..., int]] = {"link": link, "export": export, "verify": verify}
     verb = verbs.get(words[0]) if words else None
-    try:
-        code: int = jsonargparse.auto_cli(
-            verb or serve,
-            args=words[1:] if verb else words,
-            as_positional=True,
-            exit_on_error=False,
-            prog=" ".join(["python -m counterfeit.review", *(words[:1] if verb else [])]),
-        )
-        return code
-    except (UserError, jsonargparse.ArgumentError) as error:
-        print(f"error: {' '.join(str(error).split())[:500]}", file=sys.stderr)
-        return USER_ERROR
+    code: int = jsonargparse.auto_cli(
+        verb or serve,
+        args=words[1:] if verb else words,
+        as_positional=True,
+        exit_on_error=False,
+        prog=" ".join(["python -m counterfeit.review", *(words[:1] if verb else [])]),
+    )
+    return code
 
 
 def serve(
@@ -130,10 +126,10 @@ def export(scores: Path, out: Path | None = None, photographs: Path | None = Non
                 " or, where another copy of the run knows better, name it with --run"
             )
         done = write_photographs(rows, Pictures(scored.root), scored.run, Pictures(root), photographs)
-        options = f"--data.root {photographs}"
+        options = ["--data.root", str(photographs)]
     else:
         done = write_manifest(rows, out or scores / "decisions.csv")
-        options = f"--data.root {scored.root} --data.manifest {done.path}"
+        options = ["--data.root", str(scored.root), "--data.manifest", str(done.path)]
     with db.writing() as writing:
         append(writing, "exported", None, None, {"to": str(done.path), "rows": done.genuine + done.counterfeit})
     print(f"{done.path}: {done.genuine} genuine, {done.counterfeit} counterfeit, decided here")
@@ -144,7 +140,7 @@ def export(scores: Path, out: Path | None = None, photographs: Path | None = Non
         print(f"known photographs left out: {sum(done.known_left_out.values())} ({reasons})")
     if done.left_out:
         print(f"left out: {done.left_out}, whose name does not fit into a CSV or whose file is gone or changed")
-    print(f"next: python -m counterfeit.fit {options}")
+    print(f"next: python -m counterfeit.fit {shlex.join(options)}")
     return DONE
 
 

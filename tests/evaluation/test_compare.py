@@ -183,12 +183,19 @@ def test_pairs_use_the_seeds_they_share():
     assert comparison.pair().n_seeds == comparison.worst.n_seeds == 2
 
 
+def test_what_to_do_next_is_a_command_for_what_was_learned_from():
+    comparison = compare(experiment(0, {REAL: 0, SYNTHETIC: 1.2}, seeds=1), resamples=20)
+    drawn, own = (last_lines(comparison, Path("my runs/a/report.html"), own=own)[-1] for own in (False, True))
+    assert drawn == "next: python -m counterfeit.fit --data.root FOLDER"
+    assert own == "next: python -m counterfeit.predict FOLDER --run 'my runs/a' --out scores"
+
+
 def test_headline_says_how_sure():
     comparison = compare(experiment(0, {REAL: 0, SYNTHETIC: 1.2}, seeds=1))
     lines = headline(comparison)
     difference = comparison.pair().differences["recall_at_5pct_fpr"]
     assert lines[0] == "verdict: HELPS"
-    assert last_lines(comparison, Path("runs/a/report.html"))[:-1] == [*lines, "report: runs/a/report.html"]
+    assert last_lines(comparison, Path("runs/a/report.html"), own=False)[:-1] == [*lines, "report: runs/a/report.html"]
     assert f"recall at 5 % FPR {100 * difference.estimate:+.1f} pp [{100 * difference.low:+.1f}, " in lines[1]
     assert lines[1].endswith("; 1 seed, 200 test images")
     notes = " ".join(lines[2:])

@@ -129,9 +129,10 @@ def test_photographs_are_exported_with_those_of_the_run_or_not_at_all(tmp_path, 
     known = tmp_path / "made/known"
     (known / "genuine/1.png").unlink()
     (known / "genuine/2.png").write_bytes(b"another")
-    assert main(["export", str(folder), "--photographs", str(tmp_path / "more")]) == 0
+    assert main(["export", str(folder), "--photographs", str(tmp_path / "more of them")]) == 0
     printed = capsys.readouterr().out
     assert "10 copied" in printed
+    assert printed.endswith(f"next: python -m counterfeit.fit --data.root '{tmp_path / 'more of them'}'\n")
     assert "known photographs left out: 2 (1 another file by now, 1 missing)" in printed
     known.rename(tmp_path / "elsewhere")
     assert main(["export", str(folder), "--photographs", str(tmp_path / "again")]) == 2

@@ -1,0 +1,48 @@
+"""A folder to write: checked before the work, and afterwards there as a whole or not at all."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from counterfeit.errors import UserError
+
+
+def check_free(folder: Path) -> None:
+    """Before the work: that the folder is empty or absent, and that something can be written beside it.
+
+    Raises:
+        UserError: it is not.
+    """
+    with writing(folder):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UserError(f"--out {folder} exists and is not an empty folder; choose another one")
+        above = next(path for path in folder.absolute().parents if path.exists())
+        # Tried, as permissions do not tell all: root may write everywhere, but not to a disk that is read-only.
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=above):
+            pass
+
+
+@contextmanager
+def draft(folder: Path) -> Iterator[Path]:
+    """A hidden folder that becomes ``folder`` if all went well, and vanishes if not."""
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        hidden = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            hidden.chmod(0o755)
+            yield hidden
+            os.replace(hidden, folder)
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """What the system refuses is the user's to mend, ``UserError``: another folder, an emptier disk."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write --out {folder}: {error.strerror or error}") from error
