@@ -26,6 +26,7 @@ def detector() -> Detector:
     detector = Detector(size=64, folds=2, bank=16, hidden=4).eval()
     detector.bank.entries.copy_(torch.nn.functional.normalize(torch.randn_like(detector.bank.entries), dim=1))
     torch.nn.init.normal_(detector.image_heads.weight, std=0.01)
+    detector.evidence.standardise_to(torch.randn(20, 3, 8, 8))
     return detector
 
 
@@ -79,7 +80,7 @@ def test_passes_side_by_side_keep_the_order(detector: Detector, threads: int) ->
     alone = [engine(image[None]) for image in pixels]
     for count in (1, 2, PASS, len(pixels)):
         together = engine(pixels[:count])
-        assert together.patch_map.shape == (count, 8, 8)
+        assert together.evidence_map.shape == (count, 8, 8)
         for name, values in together._asdict().items():
             expected = np.concatenate([getattr(one, name) for one in alone[:count]])
             np.testing.assert_allclose(values, expected, atol=2e-5, err_msg=name)
