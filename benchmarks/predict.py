@@ -42,8 +42,9 @@ from counterfeit.detector.stream import SHARD
 from counterfeit.export import export
 
 Pass = Callable[[NDArray[np.uint8]], object]
-WARM = 4 * BATCH  # images before the clock starts
-BARE = f"bare backbone, passes of {BATCH} on all threads"
+WARM = BATCH  # images before the clock starts
+BARE_PASS = 32  # images, as is usual
+BARE = f"bare backbone, passes of {BARE_PASS} on all threads"
 
 
 class Command(NamedTuple):
@@ -160,7 +161,7 @@ def stages(scorer: Scorer, listing: Path, count: int, repeats: int, scratch: Pat
     torch.set_num_threads(available_processors())
     whole, beside = "backbone and heads", f"passes of {PASS} side by side"
     ways: dict[str, Callable[[int], float]] = {
-        BARE: timed(in_passes(bare_pass(backbone, scorer.card.size, available_processors()), BATCH, 1), pixels),
+        BARE: timed(in_passes(bare_pass(backbone, scorer.card.size, available_processors()), BARE_PASS, 1), pixels),
         f"bare backbone, {beside}": timed(in_passes(bare_pass(backbone, scorer.card.size, 1), PASS), pixels),
         "decode": lambda repeat: decoding(decoder, paths, scratch / f"decoding-{repeat}"),
         "backbone": timed(in_passes(onnx_pass(backbone, scorer.card.size, 1), PASS), pixels),

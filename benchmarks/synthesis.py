@@ -14,7 +14,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import get_args
@@ -27,6 +27,7 @@ import yaml
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from benchmarks.curve_picture import write_picture
 from benchmarks.synthesis_statistics import Cell, measure
 from benchmarks.synthesis_tables import Kept, Made, tables
 from counterfeit.data.files import write_text
@@ -89,11 +90,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         entries = [plan_entry(args, options, name, size) for name in args.sets for size in args.sizes]
         _run_all(entries, args.seeds, args.budget, time.monotonic())
-        text = results(entries, args)
+        grid = measured(entries, args)
+        text = results(entries, grid, args)
     except (UserError, jsonargparse.ArgumentError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     print(text)
+    if args.picture:
+        write_picture(args.picture, grid, args.sets, args.sizes)
     if args.write:
         write_text(args.write, between_marks(args.write.read_text() if args.write.exists() else "# Benchmarks\n", text))
     return 0
@@ -114,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--arms", nargs="+", choices=get_args(Arm), default=list(ARMS))
     parser.add_argument("--budget", type=float, help="minutes after which no further seed of a cell is begun")
     parser.add_argument("--resamples", type=int, default=2000, help="replicates of the bootstrap")
+    parser.add_argument("--picture", type=Path, help="PNG to draw, of both arms over training counterfeits")
     parser.add_argument("--write", type=Path, help="page whose section between the marks is rewritten")
     return parser
 
@@ -204,8 +209,8 @@ def same_settings(first: str, second: str) -> bool:
     return bool(both[0] == both[1])
 
 
-def results(entries: Sequence[Entry], args: argparse.Namespace) -> str:
-    """The tables of what the run folders hold of the seeds and arms asked for."""
+def measured(entries: Sequence[Entry], args: argparse.Namespace) -> dict[Key, Cell]:
+    """What the run folders hold of the seeds and arms asked for."""
     grid: dict[Key, Cell] = {}
     for number, name in enumerate(args.sets):
         found = {
@@ -213,8 +218,13 @@ def results(entries: Sequence[Entry], args: argparse.Namespace) -> str:
             for e in entries
             if e.name == name and (read := list(_predictions(e, args.seeds)))
         }
-        measured = measure(found, args.resamples, number) if found else {}
-        grid |= {(name, size): cell for size, cell in measured.items()}
+        cells = measure(found, args.resamples, number) if found else {}
+        grid |= {(name, size): cell for size, cell in cells.items()}
+    return grid
+
+
+def results(entries: Sequence[Entry], grid: Mapping[Key, Cell], args: argparse.Namespace) -> str:
+    """The tables of a grid."""
     shown = [entry for entry in entries if (entry.name, entry.size) in grid]
     return tables(grid, {(e.name, e.size): _kept(e, args.seeds) for e in shown}, args.sets, args.sizes)
 

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from counterfeit.backbone import GenuineGaussian
 
@@ -81,9 +82,14 @@ class PatchHeads(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """Logits ``(..., folds)`` of patches ``(..., C)``."""
-        hidden = torch.relu(self.first((patches - self.mean) / self.std))
-        hidden = hidden.view(*patches.shape[:-1], *self.second.shape)
-        return (hidden * self.second).sum(-1) + self.bias
+        weight, bias = self._standardising()
+        own = torch.eye(len(self.bias), device=patches.device)[:, :, None] * self.second  # each head sees its own units
+        return F.linear(torch.relu(F.linear(patches, weight, bias)), own.flatten(1), self.bias)
+
+    def _standardising(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the first layer on patches that are not standardised: two products do all of a head."""
+        weight = self.first.weight / self.std
+        return weight, self.first.bias - weight @ self.mean
 
     def bags(self, patches: Tensor) -> Tensor:
         """Mean of the highest logits of whole images, ``(N, P, C)`` to ``(N, folds)``.
@@ -95,9 +101,8 @@ class PatchHeads(nn.Module):
             logits = self(patches)
             highest = logits.topk(top_count(logits.shape[1]), dim=1).indices
         rows = torch.arange(len(patches), device=patches.device).view(-1, 1, 1)
-        chosen = (patches[rows, highest] - self.mean) / self.std
-        weight, bias = self.first.weight.view(*self.second.shape, -1), self.first.bias.view(self.second.shape)
-        hidden = torch.relu(torch.einsum("nckf,khf->nckh", chosen, weight) + bias)
+        weight, bias = (x.view(*self.second.shape, *x.shape[1:]) for x in self._standardising())
+        hidden = torch.relu(torch.einsum("nckf,khf->nckh", patches[rows, highest], weight) + bias)
         return ((hidden * self.second).sum(-1) + self.bias).mean(1)
 
 

@@ -23,7 +23,7 @@ from counterfeit.detector.decoding import Batch, Decoded, Decoder, decoded
 from counterfeit.detector.scorer import BATCH, Scorer
 from counterfeit.detector.shards import Shards
 
-SHARD = 32 * BATCH  # inputs of a part
+SHARD = 8 * BATCH  # inputs of a part
 
 
 def score_listing(

@@ -9,6 +9,7 @@ PARTS = ("image", "distance_max", "distance_top", "distance_mean", "patch", "mas
 IMAGE, DISTANCES, PATCH, MASK = 0, [2, 3], 4, 5  # columns that are combined; the largest distance is only reported
 MASKS = 3.0  # what is learned from masks counts so much more than what is learned without them, at a dose of 1
 USEFUL = 0.65  # AUROC that the genuine distance must reach for masks to be believed
+ROOM = 0.1  # masks count less where less than this is missing from the patch heads' AUROC to 1
 RESAMPLES = 400
 
 FloatArray = NDArray[np.float64]
@@ -19,8 +20,9 @@ def part_weights(parts: FloatArray, label: NDArray[np.int64], dose: float) -> tu
 
     Three views are weighed by :func:`view_weights`: the image heads; the distance from genuine patches, in the mixture
     of its highest and its mean by :func:`chance_of_being_best`; and the patches, where what was learned from the masks
-    of synthetic counterfeits weighs ``3 dose`` times what was learned from photographs alone, less where it is not to
-    be trusted: masks come from evidence maps, which are distances, so they are believed as far as distances are.
+    of synthetic counterfeits weighs ``3 dose`` times what was learned from photographs alone. It weighs less where it
+    is not to be trusted (masks come from evidence maps, which are distances: they are believed as far as distances
+    are), and less where photographs alone taught nearly all there is to learn: there it could only harm.
 
     Args:
         parts: ``(N, P)`` in the order of ``PARTS``, standardised on genuine images.
@@ -33,7 +35,7 @@ def part_weights(parts: FloatArray, label: NDArray[np.int64], dose: float) -> tu
     mixtures = np.zeros((parts.shape[1], 3))
     mixtures[IMAGE, 0] = 1
     mixtures[DISTANCES, 1] = chance_of_being_best(parts[:, DISTANCES], label)
-    used = dose * trust(parts @ mixtures[:, 1], label)
+    used = dose * trust(parts @ mixtures[:, 1], label) * room(parts[:, PATCH], label)
     mixtures[[PATCH, MASK], 2] = np.array([1, MASKS * used]) / (1 + MASKS * used)
     mixtures /= spread((parts @ mixtures)[label == 0])
     weights: FloatArray = mixtures @ view_weights(parts @ mixtures, label)
@@ -44,7 +46,8 @@ def view_weights(views: FloatArray, label: NDArray[np.int64]) -> FloatArray:
     """Weights of views: the exponential of the normal quantile of each one's AUROC, which is its d' over root 2.
 
     The best weights of independent views are their d', the distances between the classes in deviations. With a handful
-    of counterfeits these are uncertain, and exponentials stay closer to equal weights.
+    of counterfeits these are uncertain, and exponentials stay closer to equal weights. An AUROC of 1 counts as one that
+    lacks half a pair.
 
     Args:
         views: ``(N, V)`` scores.
@@ -53,7 +56,8 @@ def view_weights(views: FloatArray, label: NDArray[np.int64]) -> FloatArray:
     Returns:
         ``(V,)``, positive, with sum 1.
     """
-    sensitivity = np.exp(ndtri(np.clip(auroc(views, label), 0.01, 0.99)))
+    half_pair = 0.5 / ((label == 1).sum() * (label == 0).sum())
+    sensitivity = np.exp(ndtri(np.clip(auroc(views, label), half_pair, 1 - half_pair)))
     weights: FloatArray = sensitivity / sensitivity.sum()
     return weights
 
@@ -63,6 +67,11 @@ def trust(distance: FloatArray, label: NDArray[np.int64]) -> float:
     area = auroc(distance[:, None], label)
     error = auroc_error(np.clip(area, 0.05, 0.95), int((label == 1).sum()), int((label == 0).sum()))
     return float(ndtr((area[0] - USEFUL) / error[0]))
+
+
+def room(patch: FloatArray, label: NDArray[np.int64]) -> float:
+    """How much scores ``(N,)`` of the patch heads leave to be learned: 0 at an AUROC of 1, 1 from 0.9 downwards."""
+    return float(min(1.0, (1 - auroc(patch[:, None], label)[0]) / ROOM))
 
 
 def chance_of_being_best(scores: FloatArray, label: NDArray[np.int64]) -> FloatArray:

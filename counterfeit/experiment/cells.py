@@ -24,7 +24,7 @@ from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import FROM_NOISE
 from counterfeit.experiment.tuning import tune, tuned_embedder, tuning_set
-from counterfeit.gan.finished import load_generate, load_generator
+from counterfeit.gan.finished import leave_plain, load_generate, load_generator
 from counterfeit.gan.settings import GanSettings, Kind
 from counterfeit.synthesis import (
     Bank,
@@ -33,7 +33,6 @@ from counterfeit.synthesis import (
     read_bank,
     synthesise,
     transplants,
-    unchanged,
     write_bank,
 )
 from counterfeit.synthesis.bank import DigitalSource, empty_bank
@@ -156,7 +155,7 @@ class Cells:
             return self._synthetic(seed, replace(self.synthesis, hard=0.0), seed.number)
         if arm == "unrefined":
             settings = replace(self.synthesis, refined=0.0)
-            return synthesise(self.candidates(seed), unchanged, settings, seed.number, seed.data.flips)
+            return synthesise(self.candidates(seed), leave_plain, settings, seed.number, seed.data.flips)
         if arm in FROM_NOISE:
             return self._from_noise(seed, replace(self.gan, kind=FROM_NOISE[arm]), self.synthesis, seed.number)
         return self._transplants(seed) if arm == "transplant" else self._procedural(seed)
@@ -181,7 +180,7 @@ class Cells:
         real = self.candidates(seed)
         draw = draw_from_noise(real, generate)
         whole = replace(settings, refined=1.0)  # nothing of them was pasted
-        bank, provenance = synthesise(real, unchanged, whole, number, draw=draw)
+        bank, provenance = synthesise(real, leave_plain, whole, number, draw=draw)
         if len(np.unique(bank.label)) < 2:  # one label alone would make "generated" the label
             bank = empty_bank()
         return bank, provenance | {"generator": done}

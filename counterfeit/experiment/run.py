@@ -35,7 +35,7 @@ from counterfeit.experiment.holdout import check_kinds, write_holdout
 from counterfeit.experiment.oracle import check_oracle
 from counterfeit.experiment.repeat import Repeater, check_repeated, train_generators
 from counterfeit.experiment.seed import Seed
-from counterfeit.experiment.settings import BASELINE, CONTROLS, WITHOUT_DOSE, ExperimentSettings
+from counterfeit.experiment.settings import BASELINE, CONTROLS, FROM_NOISE, WITHOUT_DOSE, ExperimentSettings
 from counterfeit.experiment.ship import ship
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.report.html import write_report
@@ -261,11 +261,11 @@ def _dose_reason(product: str, doses: int, used: list[float]) -> str:
     reason = "given by experiment.doses"
     if doses > 1:
         reason = "the smallest of experiment.doses; the others are listed as arms of their own"
-    if not any(used):
+    if product not in BANKS or product in FROM_NOISE:  # without masks
         return reason
     return (
         f"{reason}; {min(used):.2f} to {max(used):.2f} was used: masks are believed as far as the distance from "
-        "genuine patches tells the training counterfeits"
+        "genuine patches tells the training counterfeits, and count less where photographs alone leave little to learn"
     )
 
 

@@ -36,13 +36,18 @@ def load_generator(folder: Path, settings: GanSettings) -> tuple[Refine, dict[st
     """
     done = read_done(folder, settings)
     if not done["healthy"]:
-        return lambda images, masks, generator: images, done | {"name": "transplant"}
+        return leave_plain, done | {"name": "transplant"}
     refiner = load_refiner(folder, settings)
 
     def refine(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
         return refiner.sample(images, masks, torch.randn(len(images), LATENT, generator=generator))
 
     return refine, done | {"name": "refiner"}
+
+
+def leave_plain(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
+    """The refiner that refines nothing: composites ``(N, 3, S, S)`` as they are."""
+    return images
 
 
 def load_generate(folder: Path, settings: GanSettings) -> tuple[Generate | None, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from counterfeit.synthesis.bank import Bank, read_bank, write_bank
 from counterfeit.synthesis.choose import choose_hard
 from counterfeit.synthesis.gate import Gates, fit_gates
-from counterfeit.synthesis.synthesise import Candidates, SynthesisSettings, synthesise, transplants, unchanged
+from counterfeit.synthesis.synthesise import Candidates, SynthesisSettings, synthesise, transplants
 
 __all__ = [
     "Bank",
@@ -15,6 +15,5 @@ __all__ = [
     "read_bank",
     "synthesise",
     "transplants",
-    "unchanged",
     "write_bank",
 ]

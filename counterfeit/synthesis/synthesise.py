@@ -13,7 +13,7 @@ from torch import Tensor
 
 from counterfeit.backbone import Embeddings
 from counterfeit.errors import UserError
-from counterfeit.gan.finished import Refine
+from counterfeit.gan.finished import Refine, leave_plain
 from counterfeit.gan.transplant import Composites, Sources, draw_composites, to_float, to_pixels
 from counterfeit.synthesis.bank import Bank
 from counterfeit.synthesis.choose import choose_hard
@@ -117,11 +117,6 @@ def synthesise(
     return _joined(parts), provenance | {"gates": vars(gates), "seed": seed}
 
 
-def unchanged(images: Tensor, masks: Tensor, generator: torch.Generator) -> Tensor:
-    """The refiner that refines nothing: images ``(N, 3, S, S)`` as they are."""
-    return images
-
-
 @dataclass(frozen=True)
 class _Made:
     """Candidates of one label as they will be stored, how much each changes its host, and how it was made."""
@@ -208,7 +203,7 @@ def transplants(
     for label in (1, 0):
         generator = np.random.default_rng([seed, label, 1])
         draw = partial(_composites, sources, flips, 0.0)
-        made = _made(sources, draw, unchanged, 0.0, label, settings.count, generator)
+        made = _made(sources, draw, leave_plain, 0.0, label, settings.count, generator)
         parts.append(_bank(made, np.arange(settings.count), path, {}))
     return _joined(parts)
 

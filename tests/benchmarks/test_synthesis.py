@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
+from benchmarks.curve_picture import write_picture
 from benchmarks.synthesis import BEGIN, END, Entry, between_marks, main, plan_entry, same_settings, widen
 from benchmarks.synthesis import _parser as parser
 from benchmarks.synthesis_statistics import MEASURED, Cell, difference, join, judge, measure, pooled, worth
@@ -128,6 +130,14 @@ def test_tables_of_a_part_of_the_grid_name_what_is_missed(cells: dict[int, Cell]
     assert "| missed | worth >= 2 by AUROC: synthetic - oracle | labels, 16 |" in text
     assert "| not measured | synthetic - real, AUROC | labels, 48 |" in text
     assert "nan" not in text
+
+
+def test_the_picture_has_a_panel_for_each_set(cells: dict[int, Cell], tmp_path: Path) -> None:
+    grid = {("labels", size): cell for size, cell in cells.items()}
+    for sets in (("labels",), ("labels", "sneakers_af1")):
+        write_picture(tmp_path / f"{len(sets)}.png", grid, sets, [8, 16, 48])
+    one, two = (Image.open(tmp_path / f"{count}.png") for count in (1, 2))
+    assert two.width == 2 * one.width and two.height == one.height
 
 
 def test_the_page_is_rewritten_between_its_marks_alone() -> None:

@@ -40,6 +40,12 @@ def test_perfect_and_hopeless_views_have_finite_weights() -> None:
     assert np.isfinite(weight).all() and weight[0] > 0.98
 
 
+def test_a_perfect_view_outweighs_a_good_one_where_counterfeits_are_few() -> None:
+    # At an AUROC that stops at 0.99 both would weigh alike, and a view that is good by chance would spoil a solved set.
+    weight = view_weights(*scores(50.0, 3.0, counterfeits=8, genuine=200))
+    assert weight[0] > 2 * weight[1]
+
+
 def test_the_better_distance_is_chosen_where_it_is_certain() -> None:
     assert chance_of_being_best(*scores(0.3, 2.0))[1] > 0.95
     assert chance_of_being_best(*scores(1.0, 1.05, counterfeits=6)).min() > 0.1
@@ -80,6 +86,12 @@ def test_without_a_dose_masks_count_for_nothing() -> None:
     assert used == 0 and weight[MASK] == 0
     assert weight[PARTS.index("distance_max")] == 0
     assert min(weight[IMAGE], weight[PATCH], weight[DISTANCES].sum()) > 0
+
+
+@pytest.mark.parametrize(("shift", "least", "most"), [(50.0, 0.0, 0.0), (2.4, 0.2, 0.8), (1.0, 0.97, 1.0)])
+def test_masks_count_less_where_photographs_taught_it_all(shift: float, least: float, most: float) -> None:
+    _, used = part_weights(*parts(distance_top=3.0, patch=shift, mask=3.0), 1.0)
+    assert least <= used <= most
 
 
 def test_trust_is_a_probability_that_grows_with_the_number_of_counterfeits() -> None:

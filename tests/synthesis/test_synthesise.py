@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from counterfeit.backbone import Embeddings
+from counterfeit.gan.finished import leave_plain
 from counterfeit.gan.transplant import Sources, host_candidates
 from counterfeit.synthesis import Candidates, SynthesisSettings, synthesise
-from counterfeit.synthesis.synthesise import unchanged
 
 SETTINGS = SynthesisSettings(count=6, overdraw=4)
 SIDE, GENUINE, COUNTERFEITS = 32, 20, 8
@@ -52,7 +52,7 @@ def real() -> Candidates:
 
 
 def test_a_bank_is_of_both_labels_with_hosts_and_donors_of_its_own(real: Candidates) -> None:
-    bank, counts = synthesise(real, unchanged, replace(SETTINGS, novelty=0.0), seed=1)
+    bank, counts = synthesise(real, leave_plain, replace(SETTINGS, novelty=0.0), seed=1)
     genuine = real.path[:GENUINE]
     assert set(bank.label.tolist()) == {0, 1}
     assert np.isin(bank.host, genuine).all()
@@ -64,14 +64,14 @@ def test_a_bank_is_of_both_labels_with_hosts_and_donors_of_its_own(real: Candida
 
 
 def test_every_candidate_is_kept_or_counted_by_the_reason_against_it(real: Candidates) -> None:
-    _, counts = synthesise(real, unchanged, SETTINGS, seed=1)
+    _, counts = synthesise(real, leave_plain, SETTINGS, seed=1)
     assert counts["drawn"] == {"counterfeit": 24, "genuine": 12}
     for label in ("counterfeit", "genuine"):
         assert counts["kept"][label] + sum(counts["rejected"][label].values()) == counts["drawn"][label]
 
 
 def test_kept_counterfeits_carry_their_evidence(real: Candidates) -> None:
-    bank, _ = synthesise(real, unchanged, SETTINGS, seed=1)
+    bank, _ = synthesise(real, leave_plain, SETTINGS, seed=1)
     made = bank.pixels[bank.label == 1].astype(float)
     red = made[..., 0] - made[..., 1:].mean(-1)
     inside = bank.masks[bank.label == 1] > 150
@@ -112,7 +112,7 @@ def test_the_refiner_changes_the_share_of_candidates_it_is_given(real: Candidate
 
 
 def test_the_seed_decides(real: Candidates) -> None:
-    first, again, other = (synthesise(real, unchanged, SETTINGS, seed=s)[0] for s in (1, 1, 2))
+    first, again, other = (synthesise(real, leave_plain, SETTINGS, seed=s)[0] for s in (1, 1, 2))
     assert np.array_equal(first.pixels, again.pixels) and np.array_equal(first.donor, again.donor)
     assert first.pixels.shape != other.pixels.shape or not np.array_equal(first.pixels, other.pixels)
 
@@ -126,7 +126,7 @@ def test_anomalies_are_the_share_of_counterfeit_candidates_that_was_asked_for(re
         standardise=lambda pooled: np.zeros((len(pooled), 1)),
     )
     many = replace(SETTINGS, novelty=0.0, anomalies=share, count=20, overdraw=1, hard=0.0)
-    bank, counts = synthesise(open_gates, unchanged, many, seed=1)
+    bank, counts = synthesise(open_gates, leave_plain, many, seed=1)
     assert counts["drawn"]["counterfeit"] == 20
     assert bank.scores["anomaly"][bank.label == 1].mean() == pytest.approx(share, abs=0.15)
     assert not bank.scores["anomaly"][bank.label == 0].any()
