@@ -125,8 +125,8 @@ def test_both_engines_say_the_same_of_500_photographs(tmp_path: Path) -> None:
     first = torch_engine(detector)
     logits = [score.probability for score in Scorer(made_card(tmp_path, size=128), first, "torch").score(photographs)]
     card = made_card(tmp_path, float(np.median(logits)), size=128)  # where most labels could change
-    in_torch = Scorer(card, first, "torch").score(photographs, "patch")
-    in_onnx = Scorer(card, onnx_engine(detector_onnx(detector)), "onnx").score(photographs, "patch")
+    in_torch = Scorer(card, first, "torch").score(photographs, "evidence")
+    in_onnx = Scorer(card, onnx_engine(detector_onnx(detector)), "onnx").score(photographs, "evidence")
     probability = np.array([[score.probability for score in scores] for scores in (in_torch, in_onnx)])
     assert np.ptp(probability[0]) > 0.2  # or agreement would say little
     assert np.abs(probability[0] - probability[1]).max() <= TOLERANCE
