@@ -26,12 +26,12 @@ class Outputs(NamedTuple):
 
     Attributes:
         logit: ``(N,)``, calibrated.
-        patch_map: ``(N, G, G)`` logits, where an image looks counterfeit; ``G`` = working size / 8.
+        evidence_map: ``(N, G, G)`` in deviations of genuine images at the place; ``G`` = working size / 8.
         distance_map: ``(N, G, G)`` in [0, 2], how far each patch is from genuine ones.
     """
 
     logit: NDArray[np.float32]
-    patch_map: NDArray[np.float32]
+    evidence_map: NDArray[np.float32]
     distance_map: NDArray[np.float32]
 
 
@@ -90,7 +90,7 @@ def load_detector(card: Card) -> "Detector":
     """The stored detector in torch, in evaluation mode.
 
     Raises:
-        UserError: the weights are missing or not those that the card names.
+        UserError: the weights are missing, not those that the card names, or of another version.
     """
     from safetensors.torch import load
 
@@ -98,7 +98,12 @@ def load_detector(card: Card) -> "Detector":
 
     weights = load(read_checked(card.folder / WEIGHTS, card.sha256))
     detector = Detector(**card.hyperparameters)
-    detector.load_state_dict(weights)
+    try:
+        detector.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            f"{card.folder / WEIGHTS} is of another version of counterfeit: fit the detector again"
+        ) from error
     return detector.eval()
 
 

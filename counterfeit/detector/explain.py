@@ -10,29 +10,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from counterfeit.detector.module import Detector
-from counterfeit.detector.views import DISTANCES, MASK, PATCH
 
 
 def evidence_map(detector: Detector, images: Tensor) -> Tensor:
-    """Logits that the patch heads and the genuine distance find in each cell, weighed as in the score.
-
-    The third view, pooled features, has no place and is left out.
+    """How far each cell is from genuine images at that place, see :class:`EvidenceMaps`.
 
     Args:
         detector: trained and calibrated.
         images: ``(N, 3, H, W)`` uint8, or float in [0, 1].
 
     Returns:
-        ``(N, G, G)``, to be compared within an image: the zero has no meaning of its own.
+        ``(N, G, G)`` in deviations of genuine images; their highest cell seldom exceeds 2.
     """
     with torch.inference_mode():
-        _, patches = detector.backbone(detector.prepare(images))
-        combination = detector.combination
-        gain = combination.slope * combination.weight / combination.scale
-        evidence = gain[DISTANCES].sum() * detector.bank.distances(patches)
-        evidence -= (gain[DISTANCES] * combination.centre[DISTANCES]).sum()
-        for part, heads in ((PATCH, detector.patch_heads), (MASK, detector.mask_heads)):
-            evidence += gain[part] * (heads(patches.float()).mean(-1) - combination.centre[part])
+        _, evidence, _ = detector.with_maps(images)
     return evidence
 
 

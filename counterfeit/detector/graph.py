@@ -18,7 +18,7 @@ OPSET = 18  # the first in which Resize can smooth
 
 
 class ScoringGraph(nn.Module):
-    """Images ``(N, 3, H, W)`` uint8 to logits ``(N,)``, patch maps and distance maps ``(N, G, G)``."""
+    """Images ``(N, 3, H, W)`` uint8 to logits ``(N,)``, evidence maps and distance maps ``(N, G, G)``."""
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()

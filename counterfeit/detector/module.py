@@ -10,8 +10,9 @@ from torch.nn import functional as F
 
 from counterfeit.backbone import GenuineBank, load_backbone
 from counterfeit.detector.combination import Combination
+from counterfeit.detector.evidence import EvidenceMaps
 from counterfeit.detector.heads import ImageHeads, PatchHeads, top_mean
-from counterfeit.detector.views import MASK, PARTS, PATCH
+from counterfeit.detector.views import PARTS
 from counterfeit.errors import UserError
 
 IMAGE_LR = 0.3  # of the peak learning rate: 1632 strongly correlated inputs move a logit fast
@@ -69,6 +70,7 @@ class Detector(pl.LightningModule):
         self.mask_heads = PatchHeads(self.backbone.patch_features, hidden, folds)
         self.bank = GenuineBank(self.backbone.patch_features, bank, folds)
         self.combination = Combination(len(PARTS))
+        self.evidence = EvidenceMaps(size // 8)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of counterfeit.
@@ -116,21 +118,25 @@ class Detector(pl.LightningModule):
             images: as :meth:`forward` takes them.
 
         Returns:
-            ``(N,)`` calibrated logits, ``(N, G, G)`` logits of the patches and ``(N, G, G)`` their distances from
-            genuine ones in [0, 2]; ``G`` = size / 8.
+            ``(N,)`` calibrated logits, ``(N, G, G)`` evidence as :class:`EvidenceMaps` gives it and ``(N, G, G)``
+            distances of the patches from genuine ones in [0, 2]; ``G`` = size / 8.
         """
         pooled, patches = self.backbone(self.prepare(images))
         patch, mask = (heads(patches.float()) for heads in (self.patch_heads, self.mask_heads))
-        distance = self.bank.distances(patches)
+        located = self.located(patches, patch, mask)
         highest = [top_mean(logits.flatten(1, 2)).mean(1) for logits in (patch, mask)]
-        parts = stacked(self.image_heads(pooled).mean(1), distance, *highest)
-        return self.combination(parts), self.located(patch.mean(-1), mask.mean(-1)), distance
+        parts = stacked(self.image_heads(pooled).mean(1), located[:, 0], *highest)
+        return self.combination(parts), self.evidence(located, self.combination.weight), located[:, 0]
 
-    def located(self, patch: Tensor, mask: Tensor) -> Tensor:
-        """Logits of patches, ``(N, G, G)``, of both kinds of heads as one, in the proportion in which they count."""
-        counts = self.combination.weight / self.combination.scale
-        share = counts[MASK] / (counts[PATCH] + counts[MASK]).clamp_min(1e-12)
-        return torch.lerp(patch, mask, share)
+    def located(self, patches: Tensor, patch: Tensor, mask: Tensor) -> Tensor:
+        """Maps ``(N, 3, G, G)`` of the views that have a place, in the order of :class:`EvidenceMaps`.
+
+        Args:
+            patches: ``(N, G, G, C)``.
+            patch: ``(N, G, G, folds)`` logits of the patch heads.
+            mask: ``(N, G, G, folds)`` logits of the mask heads.
+        """
+        return torch.stack([self.bank.distances(patches), patch.mean(-1), mask.mean(-1)], dim=1)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Sum of the losses of the image heads, of both patch heads on bags, and of the mask heads on known masks."""

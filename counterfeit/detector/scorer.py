@@ -15,7 +15,7 @@ from counterfeit.detector.engine import Engine, EngineName, Outputs, load_engine
 from counterfeit.errors import UserError
 
 BATCH = 128  # images that are decoded and scored together: with fewer, processors wait for the last pass more often
-HeatMap = Literal["patch", "distance"]
+HeatMap = Literal["evidence", "distance"]
 Photograph = str | Path | bytes | Image.Image | NDArray[np.generic]
 
 
@@ -73,8 +73,8 @@ class Scorer:
         Args:
             photographs: any mixture of paths, files' bytes, PIL images and arrays ``(H, W)``, ``(H, W, 3)`` or
                 ``(H, W, 4)``, uint8, uint16 or float in [0, 1].
-            heat_maps: ``patch``, probabilities in [0, 1] of the patches to be counterfeit; ``distance``, their
-                distances in [0, 2] from genuine patches.
+            heat_maps: ``evidence``, how far each place is from genuine images, in their deviations: seldom above 2 in
+                a genuine one; ``distance``, distances in [0, 2] of the patches from genuine ones.
 
         Returns:
             One score a photograph, in their order.
@@ -147,6 +147,4 @@ def _image_of(array: NDArray[np.generic]) -> Image.Image:
 def _heat_maps(outputs: Outputs, kind: HeatMap | None) -> NDArray[np.float32] | None:
     if kind is None:
         return None
-    if kind == "patch":
-        return probability_of(outputs.patch_map).astype(np.float32)
-    return outputs.distance_map
+    return outputs.evidence_map if kind == "evidence" else outputs.distance_map

@@ -54,7 +54,7 @@ def model_card(run: Path, card: Mapping[str, Any], parity: str) -> str:
         _meaning(card),
         f"## Files\n\n"
         "- `detector.onnx`: input `images`, uint8 RGB `(N, 3, H, W)`, upright, of any size; resizing and normalisation"
-        " are inside. Outputs `logit` `(N,)` (the probability is its sigmoid), `patch_map` and `distance_map`.\n"
+        " are inside. Outputs `logit` `(N,)` (the probability is its sigmoid), `evidence_map` and `distance_map`.\n"
         "- `detector.safetensors`, `detector.json`: the same detector for `Scorer.load`, and what its scores mean.\n\n"
         f"{parity}\n",
     ]

@@ -1,4 +1,4 @@
-"""The heat map: where the detector's patch view finds an item unlike genuine ones, as a transparent picture."""
+"""The heat map: where the detector finds an item unlike genuine ones, as a transparent picture."""
 
 import io
 import threading
@@ -13,6 +13,7 @@ from counterfeit.detector import Scorer
 
 COLOUR = (226, 60, 24)
 MOST_OPAQUE = 170  # of 255, so that the photograph stays visible below
+FAINT, STRONG = 1.0, 4.0  # deviations of genuine images at which colour begins, and is strongest
 SIDE = 512  # pixels of the picture
 
 
@@ -28,14 +29,15 @@ class HeatMaps:
         """The map of an image as PNG with transparency; raises ``BadImage`` for what cannot be decoded."""
         with self._lock:
             scorer = self._scorer = self._scorer or Scorer.load(self.run)
-        evidence = scorer.score([decode_image(content, scorer.card.size)], heat_maps="patch")[0].heat_map
+        evidence = scorer.score([decode_image(content, scorer.card.size)], heat_maps="evidence")[0].heat_map
         assert evidence is not None  # it was asked for
         return overlay(evidence)
 
 
 def overlay(evidence: NDArray[np.float32]) -> bytes:
-    """Evidence ``(G, G)`` in [0, 1] as the opacity of one colour: faint where there is little, whatever the rest is."""
-    opacity = Image.fromarray(np.clip(evidence * MOST_OPAQUE, 0, 255).astype(np.uint8))
+    """Evidence ``(G, G)`` in deviations as the opacity of one colour: faint where little, whatever the rest is."""
+    strength = np.clip((evidence - FAINT) / (STRONG - FAINT), 0, 1)
+    opacity = Image.fromarray((strength * MOST_OPAQUE).astype(np.uint8))
     picture = Image.new("RGBA", (SIDE, SIDE), (*COLOUR, 0))
     picture.putalpha(opacity.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
     buffer = io.BytesIO()

@@ -38,7 +38,7 @@ def training_set(shift: float, seed: int = 0, shuffled: bool = False) -> Trainin
 
 def trained(training: TrainingSet, epochs: int = 2) -> Detector:
     torch.manual_seed(0)
-    detector = Detector(folds=FOLDS, bank=64)
+    detector = Detector(size=8 * GRID, folds=FOLDS, bank=64)
     trainer = pl.Trainer(
         max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, accelerator="cpu",
@@ -81,7 +81,7 @@ def test_forward_takes_any_size_and_bytes_or_floats(detector: Detector) -> None:
 
 def test_saved_and_loaded_detectors_agree(detector: Detector) -> None:
     state = {name: value.contiguous() for name, value in detector.state_dict().items()}
-    other = Detector(folds=FOLDS, bank=64).eval()
+    other = Detector(size=8 * GRID, folds=FOLDS, bank=64).eval()
     other.load_state_dict(load(save(state)))
     images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
@@ -91,9 +91,9 @@ def test_saved_and_loaded_detectors_agree(detector: Detector) -> None:
 def test_logits_with_maps_are_those_without_and_maps_have_a_cell_for_every_eight_pixels(detector: Detector) -> None:
     images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        logits, patch, distance = detector.with_maps(images)
+        logits, evidence, distance = detector.with_maps(images)
         torch.testing.assert_close(logits, detector(images))
-    assert patch.shape == distance.shape == (2, 16, 16)
+    assert evidence.shape == distance.shape == (2, GRID, GRID)
 
 
 def test_a_head_learns_nothing_from_its_own_fold() -> None:

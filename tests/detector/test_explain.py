@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from counterfeit.detector import Detector
+from counterfeit.detector.evidence import EvidenceMaps
 from counterfeit.detector.explain import (
     blurred,
     covered_cells,
@@ -14,8 +15,7 @@ from counterfeit.detector.explain import (
     occlusion_effect,
     pointing_hits,
 )
-from counterfeit.detector.heads import top_mean
-from counterfeit.detector.views import DISTANCES
+from counterfeit.detector.views import DISTANCES, MASK, PARTS, PATCH
 
 
 @pytest.fixture(scope="module")
@@ -56,22 +56,24 @@ def test_both_maps_point_at_the_planted_evidence(detector, images):
         assert pointing_hits(maps, upper_right()).all()
 
 
-def test_the_highest_cells_of_an_evidence_map_make_the_score(detector, images):
-    # One view with all the weight: the mean of its highest 2 % is the logit, up to the calibration's offset.
-    logits = top_mean(evidence_map(detector, images).flatten(1))
-    torch.testing.assert_close(logits, detector(images) - detector.combination.offset, atol=1e-3, rtol=1e-3)
+def test_evidence_is_in_deviations_of_genuine_images_at_the_same_place():
+    genuine = torch.rand(50, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 17).view(4, 4)
+    maps = EvidenceMaps(4)
+    maps.standardise_to(genuine)
+    only_distance = torch.zeros(len(PARTS))
+    only_distance[DISTANCES] = 0.2
+    found = maps(genuine, only_distance)
+    torch.testing.assert_close(found.mean(0), torch.zeros(4, 4), atol=1e-5, rtol=0)
+    assert (found.std(0, correction=0) <= 1 + 1e-5).all()  # less where genuine images hardly differ
+    assert (found.std(0, correction=0) > 0.99).sum() >= 14
 
 
-def test_evidence_is_weighed_as_in_the_combination(detector, images):
-    distance = evidence_map(detector, images)
-    weight = detector.combination.weight.clone()
-    try:
-        detector.combination.weight.mul_(0.5)
-        torch.testing.assert_close(evidence_map(detector, images), distance / 2)
-        detector.combination.weight.zero_()
-        assert not evidence_map(detector, images).any()
-    finally:
-        detector.combination.weight.copy_(weight)
+def test_evidence_is_weighed_as_in_the_combination():
+    maps, located = EvidenceMaps(1), torch.tensor([1.0, 2.0, 4.0]).view(1, 3, 1, 1)
+    weight = torch.zeros(len(PARTS))
+    weight[[0, *DISTANCES, PATCH, MASK]] = torch.tensor([0.5, 0.1, 0.1, 0.2, 0.1])  # pooled features have no place
+    assert maps(located, weight).item() == pytest.approx((0.2 * 1 + 0.2 * 2 + 0.1 * 4) / 0.5)
+    assert maps(located, torch.zeros(len(PARTS))).item() == 0
 
 
 def test_gradients_add_up_to_the_logit_over_that_of_the_blurred_image(detector, images):

@@ -26,6 +26,7 @@ def detector() -> Detector:
     detector = Detector(size=64, folds=2, bank=16, hidden=4).eval()
     detector.bank.entries.copy_(torch.nn.functional.normalize(torch.randn_like(detector.bank.entries), dim=1))
     torch.nn.init.normal_(detector.image_heads.weight, std=0.01)
+    detector.evidence.standardise_to(torch.randn(20, 3, 8, 8))
     return detector
 
 
@@ -79,7 +80,7 @@ def test_passes_side_by_side_keep_the_order(detector: Detector, threads: int) ->
     alone = [engine(image[None]) for image in pixels]
     for count in (1, 2, PASS, len(pixels)):
         together = engine(pixels[:count])
-        assert together.patch_map.shape == (count, 8, 8)
+        assert together.evidence_map.shape == (count, 8, 8)
         for name, values in together._asdict().items():
             expected = np.concatenate([getattr(one, name) for one in alone[:count]])
             np.testing.assert_allclose(values, expected, atol=2e-5, err_msg=name)
@@ -124,8 +125,8 @@ def test_both_engines_say_the_same_of_500_photographs(tmp_path: Path) -> None:
     first = torch_engine(detector)
     logits = [score.probability for score in Scorer(made_card(tmp_path, size=128), first, "torch").score(photographs)]
     card = made_card(tmp_path, float(np.median(logits)), size=128)  # where most labels could change
-    in_torch = Scorer(card, first, "torch").score(photographs, "patch")
-    in_onnx = Scorer(card, onnx_engine(detector_onnx(detector)), "onnx").score(photographs, "patch")
+    in_torch = Scorer(card, first, "torch").score(photographs, "evidence")
+    in_onnx = Scorer(card, onnx_engine(detector_onnx(detector)), "onnx").score(photographs, "evidence")
     probability = np.array([[score.probability for score in scores] for scores in (in_torch, in_onnx)])
     assert np.ptp(probability[0]) > 0.2  # or agreement would say little
     assert np.abs(probability[0] - probability[1]).max() <= TOLERANCE

@@ -137,8 +137,7 @@ def test_band_and_label_follow_from_the_probability(scorer: Scorer) -> None:
 def test_heat_maps_have_a_cell_for_every_eight_pixels(scorer: Scorer) -> None:
     image = grey(0, SIZE)
     image.paste((255, 255, 255), (8, 16, 16, 24))  # column 1, row 2
-    sure = float(probability_of(np.array(4.0)))
-    for kind, low, high in (("patch", 1 - sure, sure), ("distance", 0, 2)):
+    for kind, low, high in (("evidence", -4, 4), ("distance", 0, 2)):
         heat = scorer.score([image, grey(0)], kind)[0].heat_map
         assert heat is not None and heat.shape == (8, 8) and heat.dtype == np.float32
         expected = np.full((8, 8), low)

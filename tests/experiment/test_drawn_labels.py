@@ -53,6 +53,8 @@ def test_the_pointing_game_is_won_six_times_in_ten_and_not_by_chance(looked_at: 
     assert min(len(seed["evidence hit"]) for seed in looked_at) >= 10
     assert mean("evidence hit") >= 0.6
     assert mean("evidence inside") > mean("blind inside") + 0.1
+    assert mean("evidence hit") > mean("centre hit")
+    assert mean("evidence inside") > mean("centre inside")
 
 
 @pytest.mark.slow

@@ -1,0 +1,44 @@
+"""Evidence maps: how far each place of an image is from what genuine images show at that place."""
+
+import torch
+from torch import Tensor, nn
+
+from counterfeit.detector.views import DISTANCES, MASK, PATCH
+
+
+class EvidenceMaps(nn.Module):
+    """The located views as one map, each standardised place by place on genuine images and weighed as in the score.
+
+    Without the standardisation a map mostly shows where genuine images vary: edges and background. The third view,
+    pooled features, has no place and is left out.
+
+    Args:
+        grid: cells a side, one every 8 pixels.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, grid: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3, grid, grid))
+        self.register_buffer("std", torch.ones(3, grid, grid))
+
+    def standardise_to(self, genuine: Tensor) -> None:
+        """Take mean and deviation of every cell from the maps ``(N, 3, G, G)`` of genuine images."""
+        self.mean.copy_(genuine.mean(0))
+        deviation = genuine.std(0, correction=0)
+        # Where genuine images hardly differ, a trifle would be the strongest evidence.
+        least = 0.25 * deviation.flatten(1).median(1).values
+        self.std.copy_(deviation.maximum(least.clamp_min(1e-6)[:, None, None]))
+
+    def forward(self, maps: Tensor, weight: Tensor) -> Tensor:
+        """Evidence ``(N, G, G)`` in deviations of genuine images at the same place.
+
+        Args:
+            maps: ``(N, 3, G, G)``: distances from genuine patches, logits of the patch heads and of the mask heads.
+            weight: ``(P,)`` weights of all parts, as the combination holds them.
+        """
+        weight = torch.stack([weight[DISTANCES].sum(), weight[PATCH], weight[MASK]])
+        weight = weight / weight.sum().clamp_min(1e-12)
+        return (weight[:, None, None] * (maps - self.mean) / self.std).sum(1)
