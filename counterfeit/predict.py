@@ -13,7 +13,7 @@ from rich.console import Console
 
 from counterfeit.cache import default_cache_folder
 from counterfeit.data.listing import Listing, read_listing
-from counterfeit.data.manifest import SUFFIXES
+from counterfeit.data.walk import SUFFIXES
 from counterfeit.detector.card import BANDS
 from counterfeit.detector.engine import EngineName, available_processors
 from counterfeit.detector.scorer import Scorer
