@@ -37,9 +37,10 @@ class HeatMaps:
 def overlay(evidence: NDArray[np.float32]) -> bytes:
     """Evidence ``(G, G)`` in deviations as the opacity of one colour: faint where little, whatever the rest is."""
     strength = np.clip((evidence - FAINT) / (STRONG - FAINT), 0, 1)
-    opacity = Image.fromarray((strength * MOST_OPAQUE).astype(np.uint8))
+    smooth = Image.fromarray(strength.astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    opacity = np.clip(np.asarray(smooth), 0, 1) * MOST_OPAQUE  # bicubic overshoots beside the strongest cells
     picture = Image.new("RGBA", (SIDE, SIDE), (*COLOUR, 0))
-    picture.putalpha(opacity.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    picture.putalpha(Image.fromarray(opacity.astype(np.uint8)))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
     return buffer.getvalue()

@@ -37,6 +37,7 @@ def make_run(folder: Path, count: int = 12) -> Path:
     (run / "config.yaml").write_text(yaml.safe_dump({"data": {"root": str(root), "size": 64}}))
     torch.manual_seed(0)
     detector = Detector(size=64, bank=8, hidden=4)
+    know_blank_images(detector)
     save_file({name: value.contiguous() for name, value in detector.state_dict().items()}, run / "detector.safetensors")
     card = {
         "arm": "real",
@@ -50,3 +51,12 @@ def make_run(folder: Path, count: int = 12) -> Path:
     }
     (run / "detector.json").write_text(json.dumps(card))
     return run
+
+
+def know_blank_images(detector: Detector) -> None:
+    """Standardise evidence maps on blank images, beside which every photograph is evidence."""
+    blank = torch.linspace(0.3, 0.7, 8).view(-1, 1, 1, 1).expand(-1, 3, detector.size, detector.size)
+    with torch.inference_mode():
+        _, patches = detector.backbone(blank)
+        heads = (detector.patch_heads, detector.mask_heads)
+        detector.evidence.standardise_to(detector.located(patches, *(head(patches) for head in heads)))

@@ -10,6 +10,7 @@ from PIL import Image
 from counterfeit.review.decisions import Choice, decide, undo
 from counterfeit.review.desk import set_up
 from counterfeit.review.fill import Policy
+from counterfeit.review.heat import MOST_OPAQUE, overlay
 from counterfeit.review.scored import read_scored
 from tests.review.conftest import enter, photograph, write_scores
 from tests.review.made_run import FIRST, make_run
@@ -99,7 +100,17 @@ def test_a_heat_map_lies_over_the_photograph_and_is_transparent(desk):
     assert answer.headers["content-type"] == "image/png"
     image = np.asarray(Image.open(io.BytesIO(answer.content)))
     assert image.shape == (512, 512, 4)
-    assert 0 < image[..., 3].max() < 200
+    assert 0 < image[..., 3].max() <= MOST_OPAQUE
+
+
+def test_a_heat_map_is_coloured_where_there_is_evidence_and_never_hides_the_photograph():
+    evidence = np.zeros((8, 8), np.float32)
+    evidence[1, 6] = 9.0  # far beyond genuine images
+    evidence[6, 1] = 0.9  # as genuine images have it
+    opacity = np.asarray(Image.open(io.BytesIO(overlay(evidence))))[..., 3]
+    assert opacity[64:128, 384:448].mean() > 100
+    assert opacity.max() <= MOST_OPAQUE
+    assert opacity[256:].max() == 0
 
 
 def test_where_the_photographs_of_the_run_are_gone_a_note_says_so(tmp_path):
