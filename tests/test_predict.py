@@ -30,7 +30,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
     detector = Detector(size=64, folds=2, bank=16, hidden=4)
-    torch.nn.init.normal_(detector.bank.entries)
+    for bank in (detector.distances.relative, detector.distances.absolute):
+        torch.nn.init.normal_(bank.entries)
     save_file({k: v.contiguous() for k, v in detector.state_dict().items()}, folder / "detector.safetensors")
     point = {"rule": "fpr<=0.05", "threshold": 0.5, "n": 2, "n_genuine": 1, "n_counterfeit": 1}
     card = {

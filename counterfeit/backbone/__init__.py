@@ -3,7 +3,7 @@
 from counterfeit.backbone.coreset import greedy_coreset, nearest_distances
 from counterfeit.backbone.embedder import Embedder, Embeddings
 from counterfeit.backbone.gaussian import GenuineGaussian
-from counterfeit.backbone.genuine import GenuineBank, cross_fitting_folds
+from counterfeit.backbone.genuine import GenuineBank, GenuineDistances, cross_fitting_folds, floored
 from counterfeit.backbone.network import Backbone, load_backbone
 
 __all__ = [
@@ -11,8 +11,10 @@ __all__ = [
     "Embedder",
     "Embeddings",
     "GenuineBank",
+    "GenuineDistances",
     "GenuineGaussian",
     "cross_fitting_folds",
+    "floored",
     "greedy_coreset",
     "load_backbone",
     "nearest_distances",

@@ -65,6 +65,73 @@ class GenuineBank(nn.Module):
         return every.gather(-1, column.view(-1, 1, 1, 1).expand(*shape, 1))[..., 0]
 
 
+class GenuineDistances(nn.Module):
+    """How far the patches of an image are from genuine ones, in two ways that find different counterfeits.
+
+    *Relative* patches lack the average of their own image: what is odd about a place, whatever the light and the
+    material of the whole. *Absolute* patches keep it, each channel scaled by how genuine patches vary: what is odd
+    about the whole image, wherever that shows.
+
+    Args:
+        features: length of a patch feature.
+        size: entries kept, half of them in the bank of each kind.
+        folds: number of cross-fitting folds.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, features: int, size: int, folds: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
+        self.relative = GenuineBank(features, -(-size // 2), folds)
+        self.absolute = GenuineBank(features, -(-size // 2), folds)
+
+    def fit(self, patches: Tensor, fold: Tensor, generator: torch.Generator) -> None:
+        """Take mean and deviation of the channels and both banks from genuine images.
+
+        Args:
+            patches: ``(N, G, G, C)`` of genuine training images.
+            fold: ``(N,)`` cross-fitting fold of each image.
+            generator: source of all randomness.
+        """
+        sample = patches[:512].float().flatten(0, 2)
+        self.mean.copy_(sample.mean(0))
+        self.std.copy_(floored(sample.std(0)))
+        self.relative.fit(self._relative(patches), fold, generator)
+        self.absolute.fit(self._absolute(patches), fold, generator)
+
+    def forward(self, patches: Tensor, fold: Tensor | None = None) -> Tensor:
+        """Distances of every patch to the nearest genuine one.
+
+        Args:
+            patches: ``(N, G, G, C)``.
+            fold: as in :meth:`GenuineBank.distances`.
+
+        Returns:
+            ``(N, 2, G, G)`` in [0, 2]: between relative and between absolute patches.
+        """
+        relative = self.relative.distances(self._relative(patches), fold)
+        return torch.stack([relative, self.absolute.distances(self._absolute(patches), fold)], dim=1)
+
+    def _relative(self, patches: Tensor) -> Tensor:
+        patches = patches.float()
+        return patches - patches.mean((1, 2), keepdim=True) + self.mean
+
+    def _absolute(self, patches: Tensor) -> Tensor:
+        return (patches.float() - self.mean) / self.std
+
+
+def floored(deviation: Tensor) -> Tensor:
+    """Deviations ``(D,)`` no smaller than a twentieth of the median of those that are not 0.
+
+    A channel that is silent in training would otherwise speak millions of times too loud where it is not.
+    """
+    heard = deviation[deviation > 0]
+    return deviation.clamp_min(0.05 * heard.median().item() if len(heard) else 1.0)
+
+
 def cross_fitting_folds(label: Tensor, group: list[str], folds: int, generator: torch.Generator) -> Tensor:
     """Deal groups into folds, each class evenly: ``(N,)`` in ``range(folds)``, one fold a group.
 

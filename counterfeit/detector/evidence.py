@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from counterfeit.detector.views import DISTANCES, MASK, PATCH
+from counterfeit.detector.views import LOCATED
 
 
 class EvidenceMaps(nn.Module):
@@ -21,11 +21,11 @@ class EvidenceMaps(nn.Module):
 
     def __init__(self, grid: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(3, grid, grid))
-        self.register_buffer("std", torch.ones(3, grid, grid))
+        self.register_buffer("mean", torch.zeros(len(LOCATED), grid, grid))
+        self.register_buffer("std", torch.ones(len(LOCATED), grid, grid))
 
     def standardise_to(self, genuine: Tensor) -> None:
-        """Take mean and deviation of every cell from the maps ``(N, 3, G, G)`` of genuine images."""
+        """Take mean and deviation of every cell from the maps ``(N, 4, G, G)`` of genuine images."""
         self.mean.copy_(genuine.mean(0))
         deviation = genuine.std(0, correction=0)
         # Where genuine images hardly differ, a trifle would be the strongest evidence.
@@ -36,9 +36,9 @@ class EvidenceMaps(nn.Module):
         """Evidence ``(N, G, G)`` in deviations of genuine images at the same place.
 
         Args:
-            maps: ``(N, 3, G, G)``: distances from genuine patches, logits of the patch heads and of the mask heads.
+            maps: ``(N, 4, G, G)``: both distances from genuine patches, logits of patch heads and of mask heads.
             weight: ``(P,)`` weights of all parts, as the combination holds them.
         """
-        weight = torch.stack([weight[DISTANCES].sum(), weight[PATCH], weight[MASK]])
+        weight = weight[LOCATED]
         weight = weight / weight.sum().clamp_min(1e-12)
         return (weight[:, None, None] * (maps - self.mean) / self.std).sum(1)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from counterfeit.backbone import GenuineGaussian
+from counterfeit.backbone import GenuineGaussian, floored
 
 TOP_SHARE = 0.02  # of an image's patches, the highest, that decide its score
 
@@ -104,15 +104,6 @@ class PatchHeads(nn.Module):
         weight, bias = (x.view(*self.second.shape, *x.shape[1:]) for x in self._standardising())
         hidden = torch.relu(torch.einsum("nckf,khf->nckh", patches[rows, highest], weight) + bias)
         return ((hidden * self.second).sum(-1) + self.bias).mean(1)
-
-
-def floored(deviation: Tensor) -> Tensor:
-    """Deviations ``(D,)`` no smaller than a twentieth of the median of those that are not 0.
-
-    A channel that is silent in training would otherwise speak millions of times too loud where it is not.
-    """
-    heard = deviation[deviation > 0]
-    return deviation.clamp_min(0.05 * heard.median().item() if len(heard) else 1.0)
 
 
 def top_mean(values: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from counterfeit.backbone import GenuineBank, load_backbone
+from counterfeit.backbone import GenuineDistances, load_backbone
 from counterfeit.detector.combination import Combination
 from counterfeit.detector.evidence import EvidenceMaps
 from counterfeit.detector.heads import ImageHeads, PatchHeads, top_mean
@@ -22,10 +22,10 @@ BIAS_LR = 30.0  # of the peak learning rate: a bias that lags makes the weights 
 class Detector(pl.LightningModule):
     """Three views of one frozen backbone pass, combined by a calibrated layer.
 
-    The *image heads* see pooled features, the *genuine bank* measures patch distances. The *patch heads* learn from
-    whole photographs which patches tell them apart; the *mask heads* also from synthetic counterfeits, which know
-    where. Every head exists once for each cross-fitting fold and never learns from that fold, so that the combination
-    can be learned from honest scores of the training images; on other images the heads are averaged.
+    The *image heads* see pooled features, the *genuine distances* compare patches with genuine ones. The *patch heads*
+    learn from whole photographs which patches tell them apart; the *mask heads* also from synthetic counterfeits, which
+    know where. Every head exists once for each cross-fitting fold and never learns from that fold, so that the
+    combination can be learned from honest scores of the training images; on other images the heads are averaged.
 
     Args:
         backbone: timm name of a convolutional network.
@@ -68,7 +68,7 @@ class Detector(pl.LightningModule):
         self.image_heads = ImageHeads(self.backbone.pooled_features, rank, folds)
         self.patch_heads = PatchHeads(self.backbone.patch_features, hidden, folds)
         self.mask_heads = PatchHeads(self.backbone.patch_features, hidden, folds)
-        self.bank = GenuineBank(self.backbone.patch_features, bank, folds)
+        self.distances = GenuineDistances(self.backbone.patch_features, bank, folds)
         self.combination = Combination(len(PARTS))
         self.evidence = EvidenceMaps(size // 8)
 
@@ -109,7 +109,7 @@ class Detector(pl.LightningModule):
             image, patch, mask = (logits.mean(1) for logits in every)
         else:
             image, patch, mask = (logits.gather(1, fold[:, None])[:, 0] for logits in every)
-        return stacked(image, self.bank.distances(patches, fold), patch, mask)
+        return stacked(image, self.distances(patches, fold), patch, mask)
 
     def with_maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits as :meth:`forward` gives them, and where they come from, in one pass.
@@ -119,24 +119,24 @@ class Detector(pl.LightningModule):
 
         Returns:
             ``(N,)`` calibrated logits, ``(N, G, G)`` evidence as :class:`EvidenceMaps` gives it and ``(N, G, G)``
-            distances of the patches from genuine ones in [0, 2]; ``G`` = size / 8.
+            distances of relative patches from genuine ones in [0, 2]; ``G`` = size / 8.
         """
         pooled, patches = self.backbone(self.prepare(images))
         patch, mask = (heads(patches.float()) for heads in (self.patch_heads, self.mask_heads))
         located = self.located(patches, patch, mask)
         highest = [top_mean(logits.flatten(1, 2)).mean(1) for logits in (patch, mask)]
-        parts = stacked(self.image_heads(pooled).mean(1), located[:, 0], *highest)
+        parts = stacked(self.image_heads(pooled).mean(1), located[:, :2], *highest)
         return self.combination(parts), self.evidence(located, self.combination.weight), located[:, 0]
 
     def located(self, patches: Tensor, patch: Tensor, mask: Tensor) -> Tensor:
-        """Maps ``(N, 3, G, G)`` of the views that have a place, in the order of :class:`EvidenceMaps`.
+        """Maps ``(N, 4, G, G)`` of the views that have a place, in the order of :class:`EvidenceMaps`.
 
         Args:
             patches: ``(N, G, G, C)``.
             patch: ``(N, G, G, folds)`` logits of the patch heads.
             mask: ``(N, G, G, folds)`` logits of the mask heads.
         """
-        return torch.stack([self.bank.distances(patches), patch.mean(-1), mask.mean(-1)], dim=1)
+        return torch.cat([self.distances(patches), torch.stack([patch.mean(-1), mask.mean(-1)], dim=1)], dim=1)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Sum of the losses of the image heads, of both patch heads on bags, and of the mask heads on known masks."""
@@ -170,9 +170,12 @@ class Detector(pl.LightningModule):
 
 
 def stacked(image: Tensor, distance: Tensor, patch: Tensor, mask: Tensor) -> Tensor:
-    """Scores ``(N,)`` of the three kinds of heads and distances ``(N, G, G)`` as parts ``(N, 6)``."""
-    flat = distance.flatten(1)
-    return torch.stack([image, flat.amax(1), top_mean(flat), flat.mean(1), patch, mask], dim=1)
+    """Scores ``(N,)`` of the three kinds of heads and both distances ``(N, 2, G, G)`` as parts ``(N, 6)``.
+
+    What is odd about a place shows in the highest relative distances, what is odd about the whole in the mean absolute.
+    """
+    relative, absolute = distance.flatten(2).unbind(1)
+    return torch.stack([image, relative.amax(1), top_mean(relative), absolute.mean(1), patch, mask], dim=1)
 
 
 def member_loss(logits: Tensor, label: Tensor, member: Tensor) -> Tensor:

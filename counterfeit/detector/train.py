@@ -30,7 +30,7 @@ def train_detector(
     generator = torch.Generator().manual_seed(seed)
     genuine = training.original & (training.label == 0)
     patches = torch.from_numpy(training.embeddings.patches[genuine])
-    detector.bank.fit(patches, torch.from_numpy(training.folds[genuine, 0]), generator)
+    detector.distances.fit(patches, torch.from_numpy(training.folds[genuine, 0]), generator)
     seen = (training.embeddings.pooled, training.label, training.folds[:, 0])
     detector.image_heads.standardise_to(*(torch.from_numpy(column[training.real]) for column in seen))
     for heads in (detector.patch_heads, detector.mask_heads):
@@ -70,7 +70,7 @@ def score_parts(
 
 
 def _genuine_maps(detector: Detector, training: TrainingSet, rows: NDArray[np.intp], chunk: int = 256) -> Tensor:
-    """Maps ``(N, 3, G, G)`` of genuine photographs, by all heads as on new images: they set scales, not scores.
+    """Maps ``(N, 4, G, G)`` of genuine photographs, by all heads as on new images: they set scales, not scores.
 
     Cross-fitted maps of single heads vary more than their mean does, and its evidence pointed worse on drawn labels.
     """

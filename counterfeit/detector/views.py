@@ -7,8 +7,10 @@ from scipy.stats import rankdata
 
 PARTS = ("image", "distance_max", "distance_top", "distance_mean", "patch", "mask")
 IMAGE, DISTANCES, PATCH, MASK = 0, [2, 3], 4, 5  # columns that are combined; the largest distance is only reported
+LOCATED = [*DISTANCES, PATCH, MASK]  # those that say where, as maps
 MASKS = 3.0  # what is learned from masks counts so much more than what is learned without them, at a dose of 1
-USEFUL = 0.65  # AUROC that the genuine distance must reach for masks to be believed
+USEFUL = 0.65  # AUROC that the genuine distance must exceed for masks to be believed
+CHANCE = 0.5  # AUROC that a view must exceed to be believed at all
 ROOM = 0.1  # masks count less where less than this is missing from the patch heads' AUROC to 1
 RESAMPLES = 400
 
@@ -43,11 +45,12 @@ def part_weights(parts: FloatArray, label: NDArray[np.int64], dose: float) -> tu
 
 
 def view_weights(views: FloatArray, label: NDArray[np.int64]) -> FloatArray:
-    """Weights of views: the exponential of the normal quantile of each one's AUROC, which is its d' over root 2.
+    """Weights of views: the exponential of the normal quantile of each one's AUROC, times its chance of being any good.
 
-    The best weights of independent views are their d', the distances between the classes in deviations. With a handful
-    of counterfeits these are uncertain, and exponentials stay closer to equal weights. An AUROC of 1 counts as one that
-    lacks half a pair.
+    The quantile is the view's d' over root 2. The best weights of independent views are their d', the distances between
+    the classes in deviations. With a handful of counterfeits these are uncertain, and exponentials stay closer to equal
+    weights. An exponential alone would leave a useless view a third of the say: hence the probability that its AUROC
+    exceeds one half. An AUROC of 1 counts as one that lacks half a pair.
 
     Args:
         views: ``(N, V)`` scores.
@@ -57,16 +60,23 @@ def view_weights(views: FloatArray, label: NDArray[np.int64]) -> FloatArray:
         ``(V,)``, positive, with sum 1.
     """
     half_pair = 0.5 / ((label == 1).sum() * (label == 0).sum())
-    sensitivity = np.exp(ndtri(np.clip(auroc(views, label), half_pair, 1 - half_pair)))
-    weights: FloatArray = sensitivity / sensitivity.sum()
+    area = auroc(views, label)
+    sensitivity = np.exp(ndtri(np.clip(area, half_pair, 1 - half_pair)))
+    believed = sensitivity * np.maximum(chance_above(CHANCE, area, label), 1e-6)
+    weights: FloatArray = believed / believed.sum()
     return weights
 
 
 def trust(distance: FloatArray, label: NDArray[np.int64]) -> float:
     """Probability that distances ``(N,)`` from genuine patches tell counterfeits with an AUROC above 0.65."""
-    area = auroc(distance[:, None], label)
+    return float(chance_above(USEFUL, auroc(distance[:, None], label), label)[0])
+
+
+def chance_above(level: float, area: FloatArray, label: NDArray[np.int64]) -> FloatArray:
+    """Probability of each AUROC ``(V,)``, measured on images with labels ``(N,)``, to exceed a level in truth."""
     error = auroc_error(np.clip(area, 0.05, 0.95), int((label == 1).sum()), int((label == 0).sum()))
-    return float(ndtr((area[0] - USEFUL) / error[0]))
+    chance: FloatArray = ndtr((area - level) / error)
+    return chance
 
 
 def room(patch: FloatArray, label: NDArray[np.int64]) -> float:

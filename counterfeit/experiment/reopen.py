@@ -60,7 +60,7 @@ def reopen(path: Path, number: int | None = None) -> Reopened:
     example = make_detector()
     embedder = Embedder(str(example.hparams["backbone"]), data.size, data.cache)
     data.group(embedder)
-    seed = Seed(chosen, data, embedder, example.folds, len(example.bank.entries))
+    seed = Seed(chosen, data, embedder, example.folds, int(example.hparams["bank"]))
     _check_same(folder, seed)
     gan, synthesis = GanSettings(**config["gan"]), SynthesisSettings(**config["synthesis"])
     rule = config["experiment"]["operating_point"]

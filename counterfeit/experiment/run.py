@@ -125,7 +125,7 @@ class _Run:
         self.embedder = Embedder(str(example.hparams["backbone"]), data.size, data.cache, device)
         data.group(self.embedder)
         self.seeds = [
-            Seed(number, data, self.embedder, example.folds, len(example.bank.entries)) for number in plan.seeds
+            Seed(number, data, self.embedder, example.folds, int(example.hparams["bank"])) for number in plan.seeds
         ]
         for seed in self.seeds:
             seed.check()

@@ -34,7 +34,7 @@ def detector(images):
     made = Detector(size=64, bank=64).eval()
     with torch.inference_mode():
         pooled, patches = made.backbone(images[1:])
-        made.bank.fit(patches, torch.zeros(3, dtype=torch.long), torch.Generator().manual_seed(0))
+        made.distances.fit(patches, torch.zeros(3, dtype=torch.long), torch.Generator().manual_seed(0))
         made.image_heads.standardise_to(pooled, torch.zeros(3), torch.arange(3))
         for heads in (made.patch_heads, made.mask_heads):
             heads.standardise_to(patches.flatten(0, 2))
@@ -57,11 +57,11 @@ def test_both_maps_point_at_the_planted_evidence(detector, images):
 
 
 def test_evidence_is_in_deviations_of_genuine_images_at_the_same_place():
-    genuine = torch.rand(50, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 17).view(4, 4)
+    genuine = torch.rand(50, 4, 4, 4, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 17).view(4, 4)
     maps = EvidenceMaps(4)
     maps.standardise_to(genuine)
     only_distance = torch.zeros(len(PARTS))
-    only_distance[DISTANCES] = 0.2
+    only_distance[DISTANCES[0]] = 0.2
     found = maps(genuine, only_distance)
     torch.testing.assert_close(found.mean(0), torch.zeros(4, 4), atol=1e-5, rtol=0)
     assert (found.std(0, correction=0) <= 1 + 1e-5).all()  # less where genuine images hardly differ
@@ -69,10 +69,10 @@ def test_evidence_is_in_deviations_of_genuine_images_at_the_same_place():
 
 
 def test_evidence_is_weighed_as_in_the_combination():
-    maps, located = EvidenceMaps(1), torch.tensor([1.0, 2.0, 4.0]).view(1, 3, 1, 1)
+    maps, located = EvidenceMaps(1), torch.tensor([1.0, 3.0, 2.0, 4.0]).view(1, 4, 1, 1)
     weight = torch.zeros(len(PARTS))
     weight[[0, *DISTANCES, PATCH, MASK]] = torch.tensor([0.5, 0.1, 0.1, 0.2, 0.1])  # pooled features have no place
-    assert maps(located, weight).item() == pytest.approx((0.2 * 1 + 0.2 * 2 + 0.1 * 4) / 0.5)
+    assert maps(located, weight).item() == pytest.approx((0.1 * 1 + 0.1 * 3 + 0.2 * 2 + 0.1 * 4) / 0.5)
     assert maps(located, torch.zeros(len(PARTS))).item() == 0
 
 

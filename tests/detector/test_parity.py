@@ -24,9 +24,10 @@ COMPARED, FITTED = 500, 120
 def detector() -> Detector:
     torch.manual_seed(0)
     detector = Detector(size=64, folds=2, bank=16, hidden=4).eval()
-    detector.bank.entries.copy_(torch.nn.functional.normalize(torch.randn_like(detector.bank.entries), dim=1))
+    for bank in (detector.distances.relative, detector.distances.absolute):
+        bank.entries.copy_(torch.nn.functional.normalize(torch.randn_like(bank.entries), dim=1))
     torch.nn.init.normal_(detector.image_heads.weight, std=0.01)
-    detector.evidence.standardise_to(torch.randn(20, 3, 8, 8))
+    detector.evidence.standardise_to(torch.randn(20, 4, 8, 8))
     return detector
 
 
@@ -60,14 +61,16 @@ def test_one_other_label_does_not_hold(detector: Detector) -> None:
 
 def test_one_pass_looks_at_patches_once(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    distances = detector.bank.distances
-    monkeypatch.setattr(detector.bank, "distances", lambda *given: calls.append("bank") or distances(*given))
-    hook = detector.patch_heads.register_forward_hook(lambda *_: calls.append("heads"))
+    hooks = [
+        part.register_forward_hook(lambda *_, name=name: calls.append(name))
+        for name, part in (("distances", detector.distances), ("heads", detector.patch_heads))
+    ]
     images = torch.randint(0, 256, (2, 3, 50, 70), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         logit, patch, distance = ScoringGraph(detector)(images)
-        hook.remove()
-        assert sorted(calls) == ["bank", "heads"]
+        for hook in hooks:
+            hook.remove()
+        assert sorted(calls) == ["distances", "heads"]
         torch.testing.assert_close(logit, detector(images), rtol=0, atol=1e-6)
     assert patch.shape == distance.shape == (2, 8, 8)
     assert distance.min() >= 0 and distance.max() <= 2
@@ -105,7 +108,7 @@ def fitted(photographs: Sequence[Photograph], label: Sequence[int]) -> Detector:
     labels = np.array(label)
     seen = Embedder("tf_efficientnet_lite0", 128)(np.stack([decode_photograph(one, 128) for one in photographs]))
     patches = torch.from_numpy(seen.patches[labels == 0])
-    detector.bank.fit(patches, torch.zeros(len(patches), dtype=torch.long), torch.Generator().manual_seed(0))
+    detector.distances.fit(patches, torch.zeros(len(patches), dtype=torch.long), torch.Generator().manual_seed(0))
     detector.image_heads.standardise_to(
         torch.from_numpy(seen.pooled), torch.from_numpy(labels), torch.zeros(len(labels))
     )

@@ -35,6 +35,11 @@ def test_better_views_weigh_more_and_equal_ones_alike() -> None:
     assert weight.sum() == pytest.approx(1)
 
 
+def test_a_view_that_tells_nothing_has_no_say_once_counterfeits_are_many_enough_to_know() -> None:
+    few, many = (view_weights(*scores(1.0, -0.5, counterfeits=n)) for n in (4, 100))
+    assert many[1] < 0.01 < few[1] < 0.5
+
+
 def test_perfect_and_hopeless_views_have_finite_weights() -> None:
     weight = view_weights(*scores(50.0, -50.0))
     assert np.isfinite(weight).all() and weight[0] > 0.98
