@@ -1,0 +1,28 @@
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.resolution import renamed, table
+
+
+def predictions(seed: int, shift: float) -> pa.Table:
+    generator = np.random.default_rng([seed, 1])
+    label = np.arange(120) % 3 == 0
+    score = 1 / (1 + np.exp(-(generator.normal(size=120) + shift * label)))
+    columns = {
+        "path": [f"{i}.jpg" for i in range(120)],
+        "group": [f"g{i // 3}" for i in range(120)],
+        "kind": [""] * 120,
+    }
+    columns |= {"arm": ["real"] * 120, "dose": [0.0] * 120, "seed": [seed] * 120}
+    return pa.table(columns | {"label": label.astype(int).tolist(), "score": score.tolist()})
+
+
+def test_each_size_has_a_row_with_its_gain_over_the_first() -> None:
+    small = [renamed(predictions(seed, 0.5), "lite0, 128 px") for seed in range(5)]
+    large = [renamed(predictions(seed, 2.5), "lite0, 224 px") for seed in range(5)]
+    text = table("shoes", pa.concat_tables(small + large))
+    first, second = (line.split(" | ") for line in text.splitlines()[-2:])
+    assert first[0] == "| lite0, 128 px" and first[3].strip() == ""
+    assert second[0] == "| lite0, 224 px" and second[3].startswith("+") and "pp [+" in second[3]
+    assert float(second[1].split()[0]) > float(first[1].split()[0]) + 10
+    assert "5 seeds" in text and "80 genuine and 40 counterfeit" in text
