@@ -38,12 +38,16 @@ class LastAction:
 def next_item(db: Database, reviewer: str) -> int | None:
     """The most urgent item that this reviewer may decide and nobody else holds; it is held from now on.
 
-    Skipped items come back once nothing else waits, in the order skipped.
+    Skipped items come back once nothing else waits, in the order skipped. A disputed item goes to somebody who has not
+    decided on it; where there are two reviewers, to the first, who has not seen what the second said.
     """
-    parameters = {"me": reviewer, "now": time.time()}
+    parameters = {"me": reviewer, "now": time.time(), "team": len((db.get("reviewers") or "").split("\n"))}
     mine_to_decide = """i.state != 'done' AND (i.holder IS NULL OR i.holder = :me OR i.held_until < :now)
         AND NOT (i.state = 'second' AND EXISTS (
-          SELECT 1 FROM decision d WHERE d.item = i.id AND d.reviewer = :me AND NOT d.undone))"""
+          SELECT 1 FROM decision d WHERE d.item = i.id AND d.reviewer = :me AND NOT d.undone))
+        AND NOT (i.state = 'disputed' AND :team > 1 AND EXISTS (
+          SELECT 1 FROM decision d WHERE d.item = i.id AND d.reviewer = :me AND NOT d.undone AND (:team > 2
+            OR d.event = (SELECT MAX(event) FROM decision WHERE item = i.id AND NOT undone))))"""
     fresh = f"""SELECT i.id FROM item i WHERE {mine_to_decide}
         AND NOT EXISTS (SELECT 1 FROM skip s WHERE s.item = i.id AND s.reviewer = :me)
         ORDER BY i.priority DESC, i.id LIMIT 1"""
