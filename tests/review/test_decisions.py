@@ -119,8 +119,12 @@ def test_a_decision_that_a_second_opinion_rests_on_stays(opened):
     desk = opened([0.9])
     decide(desk.db, "anna", 1, 0, REAL)
     decide(desk.db, "ben", 1, 1, REAL)
+    assert not last_action(desk.db.reading(), "anna").undoable
     with pytest.raises(Conflict, match="since"):
         undo(desk.db, "anna", 1)
+    assert last_action(desk.db.reading(), "ben").undoable
+    undo(desk.db, "ben")
+    assert last_action(desk.db.reading(), "anna").undoable
 
 
 def test_skipped_items_come_back_last_in_their_order_and_a_skip_can_be_undone(opened):
