@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+import yaml  # type: ignore[import-untyped]
 
 from counterfeit.evaluation.comparison import METRIC_NAMES, ArmResult, Comparison, Level
 from counterfeit.report.run_folder import read_text
@@ -30,6 +31,26 @@ validation images, and only for photographs like those that the detector learned
 """
 
 
+STARTED = """\
+## How to get started
+
+```python
+from counterfeit.detector import Scorer
+
+scorer = Scorer.load("export", engine="onnx")  # the folder of this file; neither torch nor anything pickled
+score = scorer.score(["photograph.jpg"])[0]
+print(score.probability, score.band, score.counterfeit)
+```
+"""
+LIMITS = """\
+## Limitations
+
+- It sees photographs at {size} pixels: a deviation that is smaller than a few pixels there does not count.
+- A kind of counterfeit that it did not learn from may pass unseen.
+- An unusual background, or another camera or compression than in training, can look counterfeit to it.
+"""
+
+
 def model_card(run: Path, card: Mapping[str, Any], parity: str) -> str:
     """Write the card.
 
@@ -42,13 +63,16 @@ def model_card(run: Path, card: Mapping[str, Any], parity: str) -> str:
     text = read_text(run / "comparison.json")
     comparison = Comparison.from_json(text) if text else None
     arm = _arm(comparison, card)
+    settings = card["hyperparameters"]
     sections = [
-        _front_matter(name, arm),
+        _front_matter(name, settings["backbone"], arm),
         f"# Counterfeit detector `{name}`\n\n"
         f"Gives each photograph the probability that it shows a counterfeit. Trained as arm `{card['arm']}`, dose"
-        f" {card['dose']:g}, seed {card['seed']}, at {card['hyperparameters']['size']} pixels on the frozen backbone"
-        f" `{card['hyperparameters']['backbone']}`, by `counterfeit`.\n",
+        f" {card['dose']:g}, seed {card['seed']}, at {settings['size']} pixels on the frozen backbone"
+        f" `{settings['backbone']}`, by `counterfeit`.\n",
+        STARTED,
         USES,
+        LIMITS.format(size=settings["size"]),
         _data(run, int(card["seed"])),
         _metrics(comparison, arm),
         _meaning(card),
@@ -61,7 +85,7 @@ def model_card(run: Path, card: Mapping[str, Any], parity: str) -> str:
     return "\n".join(sections)
 
 
-def _front_matter(name: str, arm: ArmResult | None) -> str:
+def _front_matter(name: str, backbone: str, arm: ArmResult | None) -> str:
     metrics = [
         {"type": metric, "name": f"{METRIC_NAMES[metric]} [{level.low:.3f}, {level.high:.3f}]", "value": level.estimate}
         for metric, level in (arm.levels.items() if arm else ())
@@ -72,6 +96,7 @@ def _front_matter(name: str, arm: ArmResult | None) -> str:
         "library_name": "onnx",
         "pipeline_tag": "image-classification",
         "tags": list(TAGS),
+        "base_model": f"timm/{backbone}.in1k",
     }
     if metrics:
         result = {
@@ -95,10 +120,19 @@ def _data(run: Path, seed: int) -> str:
     table = ["| split | genuine | counterfeit |", "|---|---|---|"]
     table += [f"| {split} | {counts[split, 0]} | {counts[split, 1]} |" for split in ("train", "validation", "test")]
     words = (
-        "Real photographs. Images of one group (an item, or near-duplicates) lie in one split. Whether the labels are"
-        " right, whoever gave them knows.\n"
+        "Labels of invented brands, drawn by `counterfeit`: no photographs. No figure here says anything of a product."
+        if _drawn(run)
+        else "Real photographs. Whether the labels are right, whoever gave them knows."
     )
-    return head + "\n".join(table) + f"\n\n{words}"
+    return (
+        head + "\n".join(table) + f"\n\n{words} Images of one group (an item, or near-duplicates) lie in one split.\n"
+    )
+
+
+def _drawn(run: Path) -> bool:
+    """Whether a run names no photographs, and so had labels drawn."""
+    data = (yaml.safe_load(read_text(run / "config.yaml") or "") or {}).get("data")
+    return data is not None and data.get("root") is None and data.get("manifest") is None
 
 
 def _metrics(comparison: Comparison | None, arm: ArmResult | None) -> str:

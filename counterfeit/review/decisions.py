@@ -27,23 +27,31 @@ class Choice:
 
 @dataclass(frozen=True)
 class LastAction:
-    """A reviewer's latest decision or skip that stands; ``verdict`` is ``skipped`` for a skip."""
+    """A reviewer's latest decision or skip that stands; ``verdict`` is ``skipped`` for a skip.
+
+    It is not ``undoable`` where somebody else has decided on the item since.
+    """
 
     event: int
     item: int
     verdict: str
     reason: str
+    undoable: bool
 
 
 def next_item(db: Database, reviewer: str) -> int | None:
     """The most urgent item that this reviewer may decide and nobody else holds; it is held from now on.
 
-    Skipped items come back once nothing else waits, in the order skipped.
+    Skipped items come back once nothing else waits, in the order skipped. A disputed item goes to somebody who has not
+    decided on it; where there are two reviewers, to the first, who has not seen what the second said.
     """
-    parameters = {"me": reviewer, "now": time.time()}
+    parameters = {"me": reviewer, "now": time.time(), "team": len((db.get("reviewers") or "").split("\n"))}
     mine_to_decide = """i.state != 'done' AND (i.holder IS NULL OR i.holder = :me OR i.held_until < :now)
         AND NOT (i.state = 'second' AND EXISTS (
-          SELECT 1 FROM decision d WHERE d.item = i.id AND d.reviewer = :me AND NOT d.undone))"""
+          SELECT 1 FROM decision d WHERE d.item = i.id AND d.reviewer = :me AND NOT d.undone))
+        AND NOT (i.state = 'disputed' AND :team > 1 AND EXISTS (
+          SELECT 1 FROM decision d WHERE d.item = i.id AND d.reviewer = :me AND NOT d.undone AND (:team > 2
+            OR d.event = (SELECT MAX(event) FROM decision WHERE item = i.id AND NOT undone))))"""
     fresh = f"""SELECT i.id FROM item i WHERE {mine_to_decide}
         AND NOT EXISTS (SELECT 1 FROM skip s WHERE s.item = i.id AND s.reviewer = :me)
         ORDER BY i.priority DESC, i.id LIMIT 1"""
@@ -98,16 +106,20 @@ def skip(db: Database, reviewer: str, item: int) -> None:
 def last_action(connection: sqlite3.Connection, reviewer: str) -> LastAction | None:
     """What :func:`undo` would take back."""
     decision = connection.execute(
-        """SELECT event, item, verdict, reason FROM decision WHERE reviewer = ? AND NOT undone
-        ORDER BY event DESC LIMIT 1""",
+        """SELECT event, item, verdict, reason, NOT EXISTS (
+          SELECT 1 FROM decision later WHERE later.item = d.item AND later.event > d.event AND NOT later.undone)
+        FROM decision d WHERE reviewer = ? AND NOT undone ORDER BY event DESC LIMIT 1""",
         (reviewer,),
     ).fetchone()
     skipped = connection.execute(
-        "SELECT event, item, 'skipped' AS verdict, '' AS reason FROM skip WHERE reviewer = ? ORDER BY event DESC",
+        "SELECT event, item, 'skipped' AS verdict, '', 1 FROM skip WHERE reviewer = ? ORDER BY event DESC",
         (reviewer,),
     ).fetchone()
     found = max((row for row in (decision, skipped) if row is not None), key=lambda row: row["event"], default=None)
-    return None if found is None else LastAction(*found)
+    if found is None:
+        return None
+    event, item, verdict, reason, undoable = found
+    return LastAction(event, item, verdict, reason, bool(undoable))
 
 
 def undo(db: Database, reviewer: str, item: int | None = None) -> int:

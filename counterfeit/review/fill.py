@@ -73,6 +73,7 @@ def open_review(scored: Scored, policy: Policy) -> Database:
             _lay_down(writing, scored, policy, items)
         put(writing, "second", str(int(len(policy.reviewers) > 1)))
         put(writing, "capacity", str(policy.capacity))
+        put(writing, "reviewers", "\n".join(policy.reviewers))
         admit_only(writing, policy.reviewers)
         append(
             writing,

@@ -51,12 +51,10 @@ def item(request: Request, session: Entered, number: int) -> Response:
 def queue(request: Request, session: Entered, show: str = "waiting", page: int = 1) -> Response:
     """Items under one heading, or the files that could not be scored."""
     desk: Desk = request.app.state.desk
-    if (show != "unreadable" and show not in SHOWN) or not 1 <= page <= LARGEST:
+    if show not in SHOWN or not 1 <= page <= LARGEST:
         raise HTTPException(404, "no such part of the queue")
-    found = queue_page(desk, "waiting" if show == "unreadable" else show, page)
-    unreadable = desk.db.reading().execute("SELECT path, reason FROM unreadable LIMIT 500").fetchall()
-    headings = {name: heading for name, (heading, _, _) in SHOWN.items()} | {"unreadable": "Not scored"}
-    context = {"queue": found, "show": show, "headings": headings, "unreadable": unreadable}
+    headings = {name: heading for name, (heading, _, _) in SHOWN.items()}
+    context = {"queue": queue_page(desk, show, page), "show": show, "headings": headings}
     beyond = expected_beyond(desk.db.reading(), progress(desk.db.reading()).left)
     answer: Response = request.app.state.render("queue.html", frame(desk, session) | context | {"beyond": beyond})
     return answer

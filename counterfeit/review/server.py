@@ -83,7 +83,6 @@ def serve_desk(scored: Scored, policy: Policy, place: Place, password: str | Non
     address = place.link(listening.getsockname()[1])
     with desk.db.writing() as writing:
         put(writing, "address", address)
-        put(writing, "reviewers", "\n".join(policy.reviewers))
     if desk.note:
         print(f"note: {desk.note}")
     for reviewer in policy.reviewers:

@@ -1,5 +1,6 @@
 """What the templates are given: rows of the database in the words of the page."""
 
+import shlex
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,22 +16,25 @@ from counterfeit.review.standing import progress
 
 PAGE = 50  # items on a page of the queue
 LONGEST = 90  # characters of a name
-SHOWN = {
-    "waiting": ("Waiting", "state = 'open'", "priority DESC, id"),
-    "second": ("Second opinion", "state = 'second'", "priority DESC, id"),
-    "disputed": ("Disputed", "state = 'disputed'", "priority DESC, id"),
-    "done": ("Decided", "state = 'done'", "priority DESC, id"),
+LATEST = "(SELECT MAX(event) FROM decision WHERE decision.item = item.id AND NOT undone) DESC"
+SHOWN = {  # heading, rows, order
+    "waiting": ("Waiting", "item WHERE state = 'open'", "priority DESC, id"),
+    "second": ("Second opinion", "item WHERE state = 'second'", "priority DESC, id"),
+    "disputed": ("Disputed", "item WHERE state = 'disputed'", "priority DESC, id"),
+    "done": ("Decided", "item WHERE state = 'done'", LATEST),
+    "unreadable": ("Not scored", "unreadable", "rowid"),
 }
 
 
 @dataclass(frozen=True)
 class Queue:
-    """A page of the queue: rows, which page of how many, and how many items each heading has."""
+    """A page of the queue: rows, which page of how many, how many rows each heading has, reasons by item."""
 
     rows: list[sqlite3.Row]
     page: int
     pages: int
     counts: dict[str, int]
+    reasons: dict[int, str]
 
 
 def templates() -> Environment:
@@ -60,6 +64,7 @@ def frame(desk: Desk, session: Session) -> dict[str, Any]:
         "form_token": session.form_token,
         "progress": progress(desk.db.reading()),
         "title": desk.scored.folder.resolve().name,
+        "folder": shlex.quote(str(desk.scored.folder)),
     }
 
 
@@ -92,17 +97,14 @@ def item_page(desk: Desk, session: Session, item: sqlite3.Row, error: str = "") 
 
 
 def queue_page(desk: Desk, show: str, page: int) -> Queue:
-    """A page of items under one heading, the most urgent first."""
+    """A page of what stands under one heading: the most urgent first, of decided items the latest."""
     db = desk.db.reading()
-    _, where, order = SHOWN[show]
-    counts = {
-        name: db.execute(f"SELECT COUNT(*) FROM item WHERE {condition}").fetchone()[0]
-        for name, (_, condition, _) in SHOWN.items()
-    }
-    counts["unreadable"] = db.execute("SELECT COUNT(*) FROM unreadable").fetchone()[0]
+    counts = {name: db.execute(f"SELECT COUNT(*) FROM {rows}").fetchone()[0] for name, (_, rows, _) in SHOWN.items()}
     pages = max(1, -(-counts[show] // PAGE))
     page = min(page, pages)
-    rows = db.execute(
-        f"SELECT * FROM item WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?", (PAGE, (page - 1) * PAGE)
-    ).fetchall()
-    return Queue(rows, page, pages, counts)
+    _, where, order = SHOWN[show]
+    rows = db.execute(f"SELECT * FROM {where} ORDER BY {order} LIMIT ? OFFSET ?", (PAGE, (page - 1) * PAGE)).fetchall()
+    items = [row["id"] for row in rows] if show == "done" else []
+    marks = ", ".join("?" for _ in items)
+    said = f"SELECT item, reason FROM decision WHERE item IN ({marks}) AND reason != '' AND NOT undone ORDER BY event"
+    return Queue(rows, page, pages, counts, {row["item"]: REASONS[row["reason"]] for row in db.execute(said, items)})

@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 import time
 
 import pytest
@@ -93,6 +94,45 @@ def test_names_are_shown_as_text_and_nothing_else(opened):
     assert "line\\u000abreak" in pages[0]
     assert "n" * 241 not in "".join(pages)
     assert all(anna.get(f"/photo/{number}/large").status_code == 200 for number in range(1, 7))
+
+
+def test_what_is_decided_is_listed_with_its_reason_the_latest_first(opened):
+    desk = opened([0.9, 0.8, 0.1])
+    anna = enter(desk, "anna")
+    for number, choice in ((2, "genuine"), (3, "counterfeit/lettering"), (1, "counterfeit/print")):
+        desk.db.reading().execute("UPDATE item SET band = 'unclear'")  # nobody else is asked
+        assert anna.post(f"/item/{number}/decide", version="0", choice=choice).status_code == 303
+    page = anna.get("/queue?show=done").text
+    rows = re.findall(r'<tr>.*?href="/item/(\d)".*?chip (\w+)">(.*?)</tr>', page, re.DOTALL)
+    assert [(number, verdict) for number, verdict, _ in rows] == [
+        ("1", "counterfeit"),
+        ("3", "counterfeit"),
+        ("2", "genuine"),
+    ]
+    assert ["print quality" in rest for *_, rest in rows] == [True, False, False]
+    assert ["lettering" in rest for *_, rest in rows] == [False, True, False]
+    assert "Every item has been decided on" in anna.get("/queue").text
+
+
+def test_everything_that_was_not_scored_is_listed(opened):
+    desk = opened([0.8, *[None] * 120])
+    anna = enter(desk, "anna")
+    seen = [
+        re.findall(r"item-\d{4}\.png(?=</td>)", anna.get(f"/queue?show=unreadable&page={n}").text) for n in (1, 2, 3)
+    ]
+    assert [len(names) for names in seen] == [50, 50, 20]
+    assert len({name for names in seen for name in names}) == 120
+
+
+def test_an_undo_that_would_be_refused_is_not_offered(opened):
+    desk = opened([0.9, 0.8])
+    anna, ben = enter(desk, "anna"), enter(desk, "ben")
+    anna.post("/item/1/decide", version="0", choice="genuine")
+    assert 'data-key="z"' in anna.get("/item/2").text
+    ben.post("/item/1/decide", version="1", choice="genuine")
+    page = anna.get("/item/2").text
+    assert 'Item <a href="/item/1">' in page
+    assert 'data-key="z"' not in page
 
 
 def test_names_and_reasons_of_what_was_not_scored_are_text(opened):

@@ -195,6 +195,119 @@ def test_photograph_and_reference_are_enlarged_together(chromium, review):
     assert not page.locator("#compare").is_visible()
 
 
+def open_reference(page, number):
+    """Enlarge the photograph beside a genuine reference, and wait for both."""
+    page.get_by_role("link", name=f"Genuine {number}; open to compare").click()
+    page.wait_for_function("[...document.querySelectorAll('#compare .pane img')].every((i) => i.naturalWidth > 0)")
+
+
+def placed(page):
+    """Scale and shift of both enlarged photographs, which are always the same."""
+    shapes = page.locator("#compare .pane img").evaluate_all(
+        "images => images.map((image) => new DOMMatrix(image.style.transform)).map((m) => [m.a, m.e, m.f])"
+    )
+    assert shapes[0] == shapes[1]
+    return shapes[0]
+
+
+def test_one_reference_after_the_other_is_compared_under_the_same_zoom(chromium, review):
+    server, _ = review
+    page = enter(chromium, server, "anna")
+    count = page.locator(".references a").count()
+    open_reference(page, 4)
+    page.keyboard.press("+")
+    zoomed, beside = placed(page), page.locator("#compare figcaption").last
+    assert beside.inner_text() == "Genuine, 4 of 4"
+    page.keyboard.press("n")
+    assert beside.inner_text() == "Confirmed counterfeit, 1 of 4"
+    assert placed(page) == zoomed
+    assert page.locator("#compare figcaption").first.inner_text() == page.locator("h1").inner_text()
+    for _ in range(count - 1):
+        page.get_by_role("button", name="Next").click()
+    assert beside.inner_text() == "Genuine, 4 of 4"
+    assert page.complaints == []
+
+
+def test_the_wheel_zooms_where_it_points_and_the_mouse_moves(chromium, review):
+    server, _ = review
+    page = enter(chromium, server, "anna")
+    open_reference(page, 1)
+    box = page.locator("#compare .pane").last.bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(middle[0] + 100, middle[1] + 50)
+    page.mouse.wheel(0, -100)
+    page.wait_for_function("document.querySelector('#compare .pane img').style.transform.includes('1.2')")
+    # What is 100 right of the middle stays there, though all is 1.2 times as far from it.
+    assert placed(page) == pytest.approx([1.2, -20, -10], abs=0.6)
+    page.mouse.down()
+    page.mouse.move(middle[0] + 130, middle[1] + 50)
+    page.mouse.up()
+    assert placed(page) == pytest.approx([1.2, 10, -10], abs=0.6)
+    page.mouse.move(middle[0], middle[1])
+    assert placed(page) == pytest.approx([1.2, 10, -10], abs=0.6)
+
+
+def test_two_fingers_zoom_on_a_phone(chromium, review):
+    server, _ = review
+    page = enter(chromium, server, "anna", PHONE, has_touch=True, is_mobile=True)
+    open_reference(page, 1)
+    box = page.locator("#compare .pane").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = page.context.new_cdp_session(page)
+    for kind, apart in (
+        ("touchStart", 20),
+        ("touchMove", 30),
+        ("touchMove", 40),
+        ("touchMove", 60),
+        ("touchEnd", None),
+    ):
+        points = [] if apart is None else [{"x": x - apart, "y": y}, {"x": x + apart, "y": y}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    scale, right, down = placed(page)
+    assert scale == pytest.approx(3, rel=0.1)
+    assert (right, down) == pytest.approx((0, 0), abs=6)
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_the_reason_other_asks_for_a_note_and_enter_sends_both(chromium, review, size):
+    server, db = review
+    phone = {"has_touch": True, "is_mobile": True} if size == "phone" else {}
+    page = enter(chromium, server, "anna", PHONE if phone else DESKTOP, **phone)
+    first, note = item_of(page), page.get_by_label("Note")
+    if phone:
+        page.locator("summary").tap()
+        page.get_by_role("button", name="Other").tap()
+    else:
+        page.keyboard.press("f")
+        page.keyboard.press("8")
+    sync_api.expect(note).to_be_focused()
+    sync_api.expect(note).to_be_in_viewport()
+    shoot(page, f"other-{size}")
+    page.keyboard.press("Enter")
+    assert item_of(page) == first
+    page.keyboard.type("smells of glue")
+    go_on(page, lambda: page.keyboard.press("Enter"))
+    assert decisions(db) == [(first, "anna", "counterfeit", "other", "smells of glue")]
+    # Who did not ask for it gets a new line.
+    second = item_of(page)
+    note.fill("halo")
+    page.keyboard.press("Enter")
+    assert item_of(page) == second
+    assert note.input_value() == "halo\n"
+    assert page.complaints == []
+
+
+def test_a_row_of_the_queue_opens_its_item_wherever_it_is_clicked(chromium, review):
+    server, _ = review
+    page = enter(chromium, server, "anna")
+    page.goto(f"{server.base}/queue")
+    row = page.locator("tbody tr").nth(2)
+    number = int(row.locator("a").inner_text())
+    row.locator(".chip").click(force=True)  # the link lies over it
+    assert item_of(page) == number
+
+
 def test_of_two_browsers_on_one_item_one_wins_and_the_other_is_told(chromium, review):
     server, db = review
     anna, ben = (enter(chromium, server, name) for name in ("anna", "ben"))
@@ -258,6 +371,37 @@ def test_axe_finds_nothing_serious_and_nothing_overflows(chromium, review, size,
         assert page.locator(f"#{dialog}").is_visible()
         assert not serious(page), dialog
         page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_who_is_done_or_late_gets_a_page_that_axe_passes(chromium, tmp_path, size):
+    folder = write_scores(tmp_path, [0.5, 0.4, 0.4, None])
+    server = Server(folder, "--reviewers", "[anna, ben]", "--double", "0", "--capacity", "12345")
+    try:
+        page, ben = (enter(chromium, server, who, DESKTOP if size == "desktop" else PHONE) for who in ("anna", "ben"))
+        ben.goto(page.url)
+        go_on(page, lambda: page.keyboard.press("g"))
+        ben.keyboard.press("g")
+        ben.get_by_role("heading", name="Anna decided this item").wait_for()
+        pages = {"late": ben}
+        page.keyboard.press("f")
+        page.keyboard.press("2")
+        page.get_by_role("heading", name="Nothing waits for you").wait_for()
+        assert f"export {folder}" in page.locator("pre").inner_text()
+        pages["nothing"] = page
+        for show in ("second", "done", "unreadable"):
+            pages[show] = page.context.new_page()
+            pages[show].goto(f"{server.base}/queue?show={show}")
+        assert "lettering" in pages["done"].locator("tbody tr").first.inner_text()
+        for name, one in pages.items():
+            assert not serious(one), name
+            assert one.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+            one.bring_to_front()
+            shoot(one, f"{name}-{size}")
+        ben.bring_to_front()
+        go_on(ben, lambda: ben.keyboard.press("Enter"))  # on "Next item", which has the focus
+    finally:
+        server.stop(signal.SIGINT)
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from counterfeit.review.decisions import Choice, Conflict, decide, last_action, next_item, skip, standing, undo
+from counterfeit.review.fill import Policy, open_review
 from counterfeit.review.verify import faults
 
 FAKE = Choice("counterfeit", "print")
@@ -75,6 +76,32 @@ def test_two_who_disagree_need_a_third_decision(opened):
     assert (row(desk, 1)["state"], row(desk, 1)["verdict"]) == ("done", "counterfeit")
 
 
+def test_a_disputed_item_does_not_return_to_who_disputed_it(opened):
+    desk = opened([0.9, 0.1])
+    decide(desk.db, "anna", 1, 0, REAL)
+    decide(desk.db, "ben", 1, 1, FAKE)
+    assert next_item(desk.db, "ben") == 2
+    assert next_item(desk.db, "anna") == 1
+
+
+def test_a_disputed_item_goes_to_a_third_reviewer_where_there_is_one(opened):
+    desk = opened([0.9, 0.1], reviewers=["anna", "ben", "carl"])
+    decide(desk.db, "anna", 1, 0, REAL)
+    decide(desk.db, "ben", 1, 1, FAKE)
+    assert next_item(desk.db, "anna") == 2
+    assert next_item(desk.db, "ben") is None
+    assert next_item(desk.db, "carl") == 1
+
+
+def test_who_is_left_alone_settles_their_own_dispute(opened):
+    desk = opened([0.9])
+    decide(desk.db, "anna", 1, 0, REAL)
+    decide(desk.db, "ben", 1, 1, FAKE)
+    assert next_item(desk.db, "ben") is None
+    open_review(desk.scored, Policy(["ben"]))
+    assert next_item(desk.db, "ben") == 1
+
+
 def test_undo_takes_back_the_last_decision_and_only_ones_own(opened):
     desk = opened([0.8, 0.7])
     first = next_item(desk.db, "anna")
@@ -92,8 +119,12 @@ def test_a_decision_that_a_second_opinion_rests_on_stays(opened):
     desk = opened([0.9])
     decide(desk.db, "anna", 1, 0, REAL)
     decide(desk.db, "ben", 1, 1, REAL)
+    assert not last_action(desk.db.reading(), "anna").undoable
     with pytest.raises(Conflict, match="since"):
         undo(desk.db, "anna", 1)
+    assert last_action(desk.db.reading(), "ben").undoable
+    undo(desk.db, "ben")
+    assert last_action(desk.db.reading(), "anna").undoable
 
 
 def test_skipped_items_come_back_last_in_their_order_and_a_skip_can_be_undone(opened):
