@@ -90,6 +90,21 @@ def resampled_mean(actual: Array, replicates: Array, seed: int = 0) -> Resampled
     )
 
 
+def exact_where_all_agree(mean: Resampled, groups: int, difference: bool = False) -> Resampled:
+    """Give a rate that no resample changes the interval of `groups` groups that all agree (Clopper and Pearson 1934).
+
+    Ten of ten caught are not all there are: the interval of 1 then begins at 0.025 to the power of 1 / 10. Other means
+    are returned as they are. With `difference`, the rate is that of groups on which two arms differ, and none did.
+    """
+    agreed = (0.0,) if difference else (0.0, 1.0)
+    if mean.low < mean.high or mean.estimate not in agreed or not groups:
+        return mean
+    most = 1 - 0.025 ** (1 / groups)
+    if mean.estimate == 1:
+        return mean._replace(low=1 - most)
+    return mean._replace(low=-most if difference else 0.0, high=most)
+
+
 def joint_draws(actual: Array, replicates: Array, seed: int = 0) -> Array:
     """Draws of the means of several metrics together, each with the spread that `resampled_mean` gives it alone.
 
