@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtrit
+from scipy.special import chdtri, stdtrit
 
 Array = NDArray[np.float64]
 
@@ -31,10 +31,17 @@ _UNDEFINED = Resampled(_NAN, _NAN, _NAN, 1.0, _NAN, _NAN, _NAN, _NAN)
 
 
 class _Errors(NamedTuple):
+    """Variances of a mean over seeds, and the seeds less one.
+
+    `shared` is the part of `images` that seeds have in common; `apart` is what the spread between seeds says of the
+    rest and of training together.
+    """
+
     images: float
     training: float
-    total: float
-    freedom: float
+    shared: float
+    apart: float
+    seeds_less_one: int
 
 
 def group_weights(n_groups: int, resamples: int, seed: int) -> NDArray[np.int64]:
@@ -50,23 +57,19 @@ def resampled_mean(actual: Array, replicates: Array, seed: int = 0) -> Resampled
     resample in every seed of a row). Seeds with an undefined value and replicates with one are left out; without any
     left, all is nan and p is 1.
 
-    The draws are the replicates' mean over seeds, centred on the estimate, plus a normal deviation for training, drawn
-    from `seed`; then all are widened by the ratio of Student's to the normal quantile. Resampling seeds instead would
-    count what a group does in one seed three times (Owen 2007), and among few seeds find hardly any spread.
+    The draws are the replicates' mean over seeds, centred on the estimate and scaled to the images that seeds share,
+    plus a deviation for all that differs between seeds, training and images of their own: Student's with one degree
+    less than seeds (as Hartung and Knapp 2001 do for means over studies), drawn from `seed`. Resampling seeds instead
+    would count what a group does in one seed three times (Owen 2007), and among few seeds find hardly any spread.
     """
     defined = np.isfinite(actual)
     actual, replicates = actual[defined], replicates[:, defined]
     replicates = replicates[np.isfinite(replicates).all(axis=1)]
     if replicates.size == 0:
         return _UNDEFINED
-    estimate, errors = float(actual.mean()), _two_way_errors(actual, replicates)
-    deviation = replicates.mean(axis=1)
-    deviation -= deviation.mean()
-    # A stream of its own: the caller drew the groups from `seed` itself.
-    deviation += errors.training * np.random.default_rng([seed, 1]).normal(size=len(deviation))
-    widened = errors.total * float(stdtrit(errors.freedom, 0.975) / ndtri(0.975))
-    spread = float(deviation.std())
-    draws = estimate + deviation * (widened / spread if spread else 0.0)
+    estimate, errors = float(actual.mean()), _errors(actual, replicates)
+    draws = estimate + _shared_deviation(replicates, errors)
+    draws += errors.apart**0.5 * _student(len(draws), errors.seeds_less_one, seed)
     low, high = np.quantile(draws, (0.025, 0.975))
     beyond = min((draws <= 0).sum(), (draws >= 0).sum())
     p = min(1.0, 2 * (float(beyond) + 1) / (len(draws) + 1))
@@ -74,7 +77,32 @@ def resampled_mean(actual: Array, replicates: Array, seed: int = 0) -> Resampled
         p = 1.0
     # Where few replicates differ at all, centring moves all the others to one side of the estimate.
     low, high = min(low, estimate), max(high, estimate)
-    return Resampled(estimate, float(low), float(high), p, errors.total, errors.images, errors.training, errors.freedom)
+    total = errors.images + errors.training
+    return Resampled(
+        estimate,
+        float(low),
+        float(high),
+        p,
+        total**0.5,
+        errors.images**0.5,
+        errors.training**0.5,
+        _freedom(total, errors),
+    )
+
+
+def exact_where_all_agree(mean: Resampled, groups: int, difference: bool = False) -> Resampled:
+    """Give a rate that no resample changes the interval of `groups` groups that all agree (Clopper and Pearson 1934).
+
+    Ten of ten caught are not all there are: the interval of 1 then begins at 0.025 to the power of 1 / 10. Other means
+    are returned as they are. With `difference`, the rate is that of groups on which two arms differ, and none did.
+    """
+    agreed = (0.0,) if difference else (0.0, 1.0)
+    if mean.low < mean.high or mean.estimate not in agreed or not groups:
+        return mean
+    most = 1 - 0.025 ** (1 / groups)
+    if mean.estimate == 1:
+        return mean._replace(low=1 - most)
+    return mean._replace(low=-most if difference else 0.0, high=most)
 
 
 def joint_draws(actual: Array, replicates: Array, seed: int = 0) -> Array:
@@ -91,38 +119,61 @@ def joint_draws(actual: Array, replicates: Array, seed: int = 0) -> Array:
         return np.empty((0, actual.shape[1]))
     apart = actual - actual.mean(axis=0)
     length = np.linalg.norm(apart, axis=0)
-    # One deviation for each seed, shared by its columns; along a column it has unit variance.
-    noise = np.random.default_rng([seed, 1]).normal(size=(len(replicates), len(actual)))
-    training = noise @ np.divide(apart, length, out=np.zeros_like(apart), where=length > 0)
-    deviation = replicates.mean(axis=1)
-    deviation -= deviation.mean(axis=0)
+    # One deviation for each seed, shared by its columns; along a column it is Student's, as in `resampled_mean`.
+    generator, less = np.random.default_rng([seed, 1]), max(1, len(actual) - 1)
+    along = generator.normal(size=(len(replicates), len(actual))) @ (apart / np.where(length > 0, length, 1.0))
+    # Where all seeds agree, nothing says how a column moves with others.
+    between = np.where(length > 0, along, generator.normal(size=along.shape))
+    between /= np.sqrt(generator.chisquare(less, size=(len(replicates), 1)) / less)
+    deviation = np.empty_like(between)
     for column in range(actual.shape[1]):
-        errors = _two_way_errors(actual[:, column], replicates[:, :, column])
-        deviation[:, column] += errors.training * training[:, column]
-        spread = float(deviation[:, column].std())
-        widened = errors.total * float(stdtrit(errors.freedom, 0.975) / ndtri(0.975))
-        deviation[:, column] *= widened / spread if spread else 0.0
+        errors = _errors(actual[:, column], replicates[:, :, column])
+        deviation[:, column] = _shared_deviation(replicates[:, :, column], errors)
+        deviation[:, column] += errors.apart**0.5 * between[:, column]
     means: Array = actual.mean(axis=0) + deviation
     return means
 
 
-def _two_way_errors(actual: Array, replicates: Array) -> _Errors:
-    """Estimate the error of a mean over seeds whose test images may overlap: images and training, each counted once.
+def _shared_deviation(replicates: Array, errors: _Errors) -> Array:
+    """Mean over seeds of each replicate, centred on 0, `(R,)`, with the variance that seeds share."""
+    deviation: Array = replicates.mean(axis=1) - replicates.mean()
+    if errors.images:
+        deviation *= (errors.shared / errors.images) ** 0.5
+    return deviation
 
-    The variance between seeds holds the noise of their test images too, which is taken off before it is added to the
-    variance from resampling groups (as Cameron, Gelbach and Miller 2011 do for two-way clusters). The degrees of
-    freedom follow Satterthwaite (1946), so that few seeds widen the interval, also where they agree by chance. One
-    seed says nothing about training: then only groups count.
+
+def _student(count: int, freedom: int, seed: int) -> Array:
+    """Student's deviations in random order, `(count,)`, one from each of as many equally likely parts.
+
+    Drawn freely, the few in the tails would move the interval: at one degree of freedom they reach far.
+    """
+    if not freedom:
+        return np.zeros(count)
+    parts = stdtrit(freedom, (np.arange(count) + 0.5) / count)
+    # A stream of its own: the caller drew the groups from `seed` itself.
+    shuffled: Array = np.random.default_rng([seed, 1]).permutation(parts)
+    return shuffled
+
+
+def _errors(actual: Array, replicates: Array) -> _Errors:
+    """Tell the variance of a mean over seeds apart: images, of which seeds may share some, and training.
+
+    The variance between seeds holds training and the noise of images that seeds do not share, and no other. One seed
+    says nothing about training: then only images count.
     """
     seeds = len(actual)
     images = float(replicates.mean(axis=1).var())
     if seeds == 1:
-        return _Errors(images**0.5, 0.0, images**0.5, np.inf)
-    between, within = float(actual.var(ddof=1)) / seeds, float(replicates.var(axis=0).mean()) / seeds
-    training = max(0.0, between - within)
-    total, doubtful = images + training, max(between, within)
-    if doubtful == 0:
-        return _Errors(0.0, 0.0, 0.0, np.inf)
-    # The closer the seeds agree, the less training can matter: up to two more degrees of freedom, found by simulation.
-    seen = seeds - 1 + 2 * max(0.0, 1 - between / doubtful)
-    return _Errors(images**0.5, training**0.5, total**0.5, seen * max(1.0, total / doubtful) ** 2)
+        return _Errors(images, 0.0, images, 0.0, 0)
+    alone = float(replicates.var(axis=0).mean()) / seeds  # what `images` would be if seeds shared none
+    shared = min(images, max(0.0, (images - alone) * seeds / (seeds - 1)))
+    own, between = images - shared, float(actual.var(ddof=1)) / seeds
+    # Seeds that agree more closely than their own images let one experiment in ten do agree by chance.
+    apart = max(between, own * float(chdtri(seeds - 1, 0.9)) / (seeds - 1))
+    return _Errors(images, max(0.0, between - own), shared, apart, seeds - 1)
+
+
+def _freedom(total: float, errors: _Errors) -> float:
+    """Degrees of freedom of the total variance (Satterthwaite 1946): only what differs between seeds is uncertain."""
+    uncertain = total - errors.shared
+    return errors.seeds_less_one * (total / uncertain) ** 2 if errors.seeds_less_one and uncertain > 0 else np.inf

@@ -1,7 +1,7 @@
 """Did it help? Paired differences between arms of one experiment, with intervals, and a verdict by a fixed rule."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from counterfeit.errors import UserError
-from counterfeit.evaluation.bootstrap import Resampled, group_weights, resampled_mean
+from counterfeit.evaluation.bootstrap import Resampled, exact_where_all_agree, group_weights, resampled_mean
 from counterfeit.evaluation.comparison import (
     ArmResult,
     Comparison,
@@ -29,6 +29,7 @@ from counterfeit.evaluation.predictions import SeedScores, scores_by_arm
 from counterfeit.evaluation.significance import clustered_mcnemar, delong_standard_error, holm
 
 VERDICT_METRICS: tuple[Metric, ...] = ("auroc", "average_precision", "recall_at_1pct_fpr", "recall_at_5pct_fpr")
+_RECALLS: tuple[Metric, ...] = ("recall_at_1pct_fpr", "recall_at_5pct_fpr")
 RULE = (
     "Paired differences of AUROC, average precision, recall at 1 % and at 5 % FPR, product minus baseline. "
     "p-values from a cluster bootstrap over groups, seeds a random effect, adjusted over these four metrics (Holm). "
@@ -162,22 +163,34 @@ def _product_dose(arms: Mapping[_Arm, object], product: str, wanted: float | Non
 def _arm_result(arm: _Arm, by_seed: _BySeed, weights: NDArray[np.int64], seed: int) -> ArmResult:
     actual = np.stack([values.actual for _, values in by_seed.values()])
     replicates = np.stack([values.replicates for _, values in by_seed.values()], axis=1)
-    levels = dict(zip(METRICS, _levels(actual, replicates, seed), strict=True))
+    genuine, counterfeit = (_groups([test for test, _ in by_seed.values()], label) for label in (0, 1))
+    rests_on = [counterfeit if metric in _RECALLS else 0 for metric in METRICS]
+    levels = dict(zip(METRICS, _levels(actual, replicates, seed, rests_on), strict=True))
     decided = [_at_threshold(test, weights) for test, _ in by_seed.values() if test.threshold is not None]
     rates: dict[Rate, Level] = {}
     referral: list[Referral] = []
     if decided:
         both = [np.stack([seed_values[i] for seed_values in decided], axis=1) for i in (0, 1)]
-        found, accuracy = (_levels(values[0], values[1:], seed) for values in both)
+        found = _levels(both[0][0], both[0][1:], seed, (counterfeit, genuine, 0))
+        accuracy = _levels(both[1][0], both[1][1:], seed, [0] * len(REFERRED))
         rates = dict(zip(RATES, found, strict=True))
         referral = [Referral(share, *vars(level).values()) for share, level in zip(REFERRED, accuracy, strict=True)]
     return ArmResult(*arm, n_seeds=len(by_seed), levels=levels, operating=rates, referral=tuple(referral))
 
 
-def _levels(actual: Array, replicates: Array, seed: int) -> list[Level]:
-    """Means over seeds: actual `(S, M)`, replicates `(R, S, M)`, to `M` levels within [0, 1]."""
-    means = [resampled_mean(actual[:, column], replicates[:, :, column], seed) for column in range(actual.shape[1])]
+def _levels(actual: Array, replicates: Array, seed: int, rests_on: Sequence[int]) -> list[Level]:
+    """Means over seeds: actual `(S, M)`, replicates `(R, S, M)`, to `M` levels within [0, 1].
+
+    `rests_on` is the number of groups that a rate of decisions rests on, 0 for what is no such rate.
+    """
+    columns = enumerate(rests_on)
+    means = [exact_where_all_agree(resampled_mean(actual[:, m], replicates[:, :, m], seed), n) for m, n in columns]
     return [Level(mean.estimate, *np.clip((mean.low, mean.high), 0.0, 1.0).tolist()) for mean in means]
+
+
+def _groups(tests: Sequence[SeedScores], label: int) -> int:
+    """Distinct groups of one class in the test images of all seeds."""
+    return len(np.unique(np.concatenate([test.group[test.label == label] for test in tests])))
 
 
 def _at_threshold(test: SeedScores, weights: NDArray[np.int64]) -> _AtThreshold:
@@ -198,6 +211,9 @@ def _pair_result(pair: tuple[_Arm, _Arm], arms: Mapping[_Arm, _BySeed], n_groups
     replicates = np.stack([first[s][1].replicates - second[s][1].replicates for s in shared], axis=1)
     means = [resampled_mean(actual[:, column], replicates[:, :, column], seed) for column in range(len(METRICS))]
     by_metric = dict(zip(METRICS, means, strict=True))
+    if first is not second:  # which it is at dose 0: then nothing differs, for certain
+        groups = _groups([first[s][0] for s in shared], 1)
+        by_metric |= {m: exact_where_all_agree(by_metric[m], groups, difference=True) for m in _RECALLS}
     adjusted = dict(zip(VERDICT_METRICS, holm([by_metric[m].p for m in VERDICT_METRICS]).tolist(), strict=True))
     delong = [delong_standard_error(first[s][0].label, first[s][0].score, second[s][0].score) for s in shared]
     return PairResult(

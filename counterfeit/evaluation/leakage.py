@@ -25,7 +25,7 @@ def audit_leakage(seeds: Sequence[AuditedSeed]) -> Audit:
         _exact(
             "identical files in two splits", [_straddling(seed.sha256, seed.split) for seed in seeds], seeds, "files"
         ),
-        _near("test images with a near-duplicate in training", near, seeds, "training images"),
+        _near("near-duplicates in training", near, seeds, "training images"),
     ]
     named = [pair for seed, found in zip(seeds, near, strict=True) for pair in _names(seed, *found, seed.path)]
     with_bank = [seed for seed in seeds if seed.bank is not None]
@@ -33,7 +33,7 @@ def audit_leakage(seeds: Sequence[AuditedSeed]) -> Audit:
         bank = [_search_bank(seed) for seed in with_bank]
         outside = [_outside(seed) for seed in with_bank]
         findings.insert(2, _exact("synthetic images from outside of training", outside, seeds, "images"))
-        findings.append(_near("test images with a near-duplicate in the bank", bank, with_bank, "synthetic images"))
+        findings.append(_near("near-duplicates in the bank", bank, with_bank, "synthetic images"))
         for seed, found in zip(with_bank, bank, strict=True):
             assert seed.bank is not None
             named += _names(seed, *found, seed.bank.path)

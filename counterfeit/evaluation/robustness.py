@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
-from counterfeit.evaluation.bootstrap import group_weights, resampled_mean
+from counterfeit.evaluation.bootstrap import exact_where_all_agree, group_weights, resampled_mean
 from counterfeit.evaluation.decisions import decision_rates
 from counterfeit.evaluation.metrics import replicate_metrics
 from counterfeit.evaluation.predictions import SeedScores, scores_by_arm
@@ -151,7 +151,9 @@ def robustness_rows(name: str, scores: pa.Table, resamples: int = 1000, seed: in
         n_groups = 1 + max(int(test.group.max()) for test in tests.values())
         weights = group_weights(n_groups, resamples, seed)
         values = np.stack([_values(test, weights) for test in tests.values()], axis=1)
-        recall, fpr, area = (_interval(values[:, :, column], seed) for column in range(3))
+        of_class = [[test.group[test.label == label] for test in tests.values()] for label in (1, 0)]
+        rests_on = (*(len(np.unique(np.concatenate(groups))) for groups in of_class), 0)
+        recall, fpr, area = (_interval(values[:, :, column], seed, n) for column, n in enumerate(rests_on))
         counterfeit = [int(test.label.sum()) for test in tests.values()]
         yield {
             "name": name,
@@ -174,8 +176,8 @@ def _values(test: SeedScores, weights: NDArray[np.int64]) -> Array:
     return np.concatenate([decision_rates(test.label, flagged, every)[:, :2], area], axis=1)
 
 
-def _interval(values: Array, seed: int) -> list[float | None]:
-    mean = resampled_mean(values[0], values[1:], seed)
+def _interval(values: Array, seed: int, rests_on: int) -> list[float | None]:
+    mean = exact_where_all_agree(resampled_mean(values[0], values[1:], seed), rests_on)
     numbers = (mean.estimate, max(0.0, mean.low), min(1.0, mean.high))
     return [None if np.isnan(mean.estimate) else float(number) for number in numbers]
 

@@ -13,8 +13,8 @@ import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
 
-# A page as wide as a phone shows this width in inches without shrinking the text.
-WIDTH = 4.3
+# Inches; a phone shows a tenth less. Narrower, the longest name of an audit's finding would run into its numbers.
+WIDTH = 3.8
 _MAX_SIDE = 900
 
 

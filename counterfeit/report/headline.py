@@ -32,6 +32,7 @@ def headline(comparison: Comparison) -> dict[str, Any]:
         "by_how_much": much,
         "how_sure": _how_sure(comparison, recall) if defined else "The test images do not allow an interval.",
         "basis": basis(comparison),
+        "change": {"value": recall.estimate, "low": recall.low, "high": recall.high} if defined else None,
         "caught": [
             {"name": name, "value": level.estimate, "low": level.low, "high": level.high}
             for name, level in zip(names, (product, without), strict=True)
@@ -124,7 +125,7 @@ def _by_how_much(caught: tuple[float, float], names: tuple[str, str]) -> str:
 
 
 def _how_sure(comparison: Comparison, recall: Difference) -> str:
-    text = f"The data fit anything from {_more(recall.low)} to {_more(recall.high)} of 100 caught (95 % interval)."
+    text = f"The data fit anything from {more(recall.low)} to {more(recall.high)} of 100 caught (95 % interval)."
     carrying = [name for name, _ in decided(comparison)]
     if carrying:
         return f"{text} The verdict rests on {' and '.join(carrying)}, adjusted for the number of metrics."
@@ -132,7 +133,8 @@ def _how_sure(comparison: Comparison, recall: Difference) -> str:
     return f"{hardly}{text} Four metrics were tested; none differs by more than chance could explain."
 
 
-def _more(difference: float) -> str:
+def more(difference: float) -> str:
+    """Say a difference of rates in counterfeits of 100: `5 fewer`, `6 more`, `no difference`."""
     count = round(100 * abs(difference))
     return f"{count} {'more' if difference > 0 else 'fewer'}" if count else "no difference"
 

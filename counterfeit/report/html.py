@@ -13,7 +13,7 @@ from counterfeit.report.content import content, read_comparison, to_json
 from counterfeit.report.drawing import Drawing, image_uri
 from counterfeit.report.evidence import audit_sections, learning_panels, referral_panel, robustness_panels, worths
 from counterfeit.report.figures import arm_label, curves, forest, ordered_pairs, pair_label
-from counterfeit.report.headline import basis, decided
+from counterfeit.report.headline import basis, decided, more
 from counterfeit.report.run_folder import gan_curves, newest_samples
 
 # In the order of a reader's interest: what is caught at a bearable rate of false alarms comes first.
@@ -29,7 +29,6 @@ _CURVE_MEANINGS = {
     "the training has collapsed.",
     "donor_distance": "Distance of refined images from their donors, as a part of the transplants' distance; near 0, "
     "they are copies.",
-    "images_per_second": "Speed, not quality.",
     "kid": "Distance from held-out real images; lower is better.",
 }
 _MAX_PANELS = 10
@@ -99,6 +98,9 @@ def _environment() -> Environment:
         "detectable": _detectable,
         "groups": _groups,
         "minute": _minute,
+        "more": more,
+        "reach": _reach,
+        "place": _place,
     }
     return environment
 
@@ -137,6 +139,17 @@ def _detectable(difference: Difference) -> str:
     return "none" if difference.detectable >= 1 else _hundredths(difference.detectable)
 
 
+def _reach(change: Mapping[str, float]) -> float:
+    """Return the round number up to which an axis about 0 must reach to hold an interval."""
+    furthest = max(abs(change["low"]), abs(change["high"]))
+    return next(reach for reach in (0.05, 0.1, 0.2, 0.5, 1.0) if reach >= furthest or reach == 1.0)
+
+
+def _place(value: float, left: float, right: float) -> str:
+    """Place of a value between the ends of an axis, for a style sheet: `25.0%`."""
+    return f"{100 * (value - left) / (right - left):.1f}%"
+
+
 def _minute(moment: str) -> str:
     """Shorten `2026-01-31T12:30:59+00:00` to what a person reads."""
     return f"{moment[:16].replace('T', ' ')} UTC"
@@ -163,7 +176,7 @@ def _defined(comparison: Comparison, metric: Metric) -> bool:
 
 
 def _training_curves(run: Path) -> list[Drawing]:
-    recorded = gan_curves(run)
+    recorded = [curve for curve in gan_curves(run) if curve.name != "images_per_second"]  # speed is not health
     names = list(dict.fromkeys(curve.name for curve in recorded))
     alone = [(name,) for name in names if not any(name in group for group in _CURVES_TOGETHER)]
     panels = [[curve for curve in recorded if curve.name in group] for group in (*_CURVES_TOGETHER, *alone)]

@@ -105,8 +105,8 @@ def test_a_brightened_copy_of_a_test_image_is_found_in_training_and_in_the_bank(
     bank = start.bank.pixels.copy()
     bank[7] = copied
     audit = audit_leakage([with_bank(changed(start, pixels=pixels), pixels=bank)])
-    assert finding(audit, "test images with a near-duplicate in training").finding == "look"
-    assert finding(audit, "test images with a near-duplicate in the bank").value == pytest.approx(1 / 24)
+    assert finding(audit, "near-duplicates in training").finding == "look"
+    assert finding(audit, "near-duplicates in the bank").value == pytest.approx(1 / 24)
     assert {image for image, _ in audit.named} == {start.path[1]}
     assert any("synthetic/0/7.png" in why for _, why in audit.named)
 

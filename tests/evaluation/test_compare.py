@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 
 from counterfeit.errors import UserError
 from counterfeit.evaluation.compare import compare
@@ -174,6 +174,28 @@ def test_dose_zero_is_the_baseline():
     assert comparison.verdict == "NO EVIDENCE"
     assert all(d.estimate == d.low == d.high == 0 and d.p == 1 for d in comparison.pair().differences.values())
     assert any("dose 0" in note for note in comparison.notes)
+
+
+def test_where_all_are_caught_the_interval_is_exact():
+    """Eight groups of counterfeits, all above all genuine images: no resample differs, and yet eight are not all."""
+    image = np.arange(48)
+    tables = [
+        rows(*arm, seed, image, image // 2, (image < 16).astype(int), 0.9 - 0.01 * image + 0.001 * (arm == SYNTHETIC))
+        for arm in (REAL, SYNTHETIC)
+        for seed in range(2)
+    ]
+    comparison = compare(with_thresholds(pa.concat_tables(tables), {"real": 0.745, "synthetic": 0.745}), resamples=50)
+    low, _ = binomtest(8, 8).proportion_ci(0.95, "exact")
+    for arm in comparison.arms:
+        for level in (arm.levels["recall_at_1pct_fpr"], arm.levels["recall_at_5pct_fpr"], arm.operating["recall"]):
+            assert (level.estimate, level.high) == (1, 1)
+            assert level.low == pytest.approx(low)
+        false_alarms = arm.operating["fpr"]
+        assert (false_alarms.estimate, false_alarms.low) == (0, 0)
+        assert false_alarms.high == pytest.approx(binomtest(0, 16).proportion_ci(0.95, "exact").high)
+    difference = comparison.pair().differences["recall_at_5pct_fpr"]
+    assert (difference.low, difference.high) == pytest.approx((low - 1, 1 - low))
+    assert difference.estimate == 0 and difference.p == 1
 
 
 def test_pairs_use_the_seeds_they_share():

@@ -46,7 +46,7 @@ def test_axe_finds_nothing(browser, report, scheme, width):
 def test_the_verdict_is_on_the_first_screen_of_a_phone(browser, report):
     page = browser.new_page(viewport={"width": 390, "height": 844})
     page.goto(report.as_uri())
-    for text in ("VERDICT: HELPS", "By how much?", "How sure is that?"):
+    for text in ("VERDICT: HELPS", "By how much?", "How sure is that?", "difference:"):
         box = page.get_by_text(text).first.bounding_box()
         assert box["y"] + box["height"] < 844, text
     page.close()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 
 from counterfeit.errors import UserError
 from counterfeit.evaluation.compare import compare
+from counterfeit.evaluation.comparison import Comparison
 from counterfeit.report.figures import Curve, curves, forest
 from counterfeit.report.html import write_report
 from tests.report.conftest import predictions
@@ -108,8 +110,9 @@ def test_light_dark_phone_and_paper(page):
 
 def test_shows_what_the_run_left_behind(page, full_run):
     words = page.words()
-    assert "font 66" in words  # 32 counterfeits a seed, a third of each kind; the joined kind counts for both
-    assert "reprint 63" in words
+    # 32 counterfeits a seed, a third of each kind; the joined kind counts for both. The difference comes first.
+    for kind, count in (("font", 66), ("reprint", 63)):
+        assert re.search(rf" {kind} [+-][\d.]+ pp [+-][\d.]+ to [+-][\d.]+ {count} in 3 seeds", words)
     assert "font+reprint" not in words
     assert "support 500 label 300" in words  # both seeds together
     assert "1000 200 20 %" in words  # drawn, kept
@@ -232,6 +235,22 @@ def test_three_answers_in_plain_words(page):
     assert answers[0] == "Yes."
     assert "of 100 counterfeits caught: " in answers[1]
     assert "95 % interval" in answers[2]
+
+
+def test_the_difference_is_drawn_about_zero_with_its_interval(page, full_run):
+    said = json.loads((full_run / "report.json").read_text())["headline"]["change"]
+    pair = Comparison.from_json((full_run / "comparison.json").read_text()).pair()
+    found = pair.differences["recall_at_5pct_fpr"]
+    assert said == {"value": found.estimate, "low": found.low, "high": found.high}
+    drawn = re.search(r'class="whisker" style="left:([\d.]+)%;width:([\d.]+)%', page.source)
+    point = re.search(r'class="point" style="left:([\d.]+)%', page.source)
+    reach = 0.5 if max(-found.low, found.high) <= 0.5 else 1.0  # an effect this large needs a wide axis
+    left, width = float(drawn[1]), float(drawn[2])
+    assert left == pytest.approx(50 + 50 * found.low / reach, abs=0.1)
+    assert left + width == pytest.approx(50 + 50 * found.high / reach, abs=0.1)
+    assert float(point[1]) == pytest.approx(50 + 50 * found.estimate / reach, abs=0.1)
+    assert f"difference: {round(100 * found.low)} more to {round(100 * found.high)} more" in page.words()
+    assert f"{100 * reach:.0f} fewer 0 {100 * reach:.0f} more" in page.words()
 
 
 def test_the_gallery_shows_the_detector_to_keep_with_heat_maps(page):
