@@ -36,7 +36,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--arms", nargs="+", default=["real/0", "synthetic/0.3"])
+    parser.add_argument("--arms", nargs="+", default=["real/0", "synthetic/1"])
     parser.add_argument("--occluded", type=int, default=40, help="images a seed whose cells are deleted")
     args = parser.parse_args()
     config = yaml.safe_load((args.run / "config.yaml").read_text())

@@ -56,8 +56,8 @@ def section(name: str, run: Path, counterfeits: int) -> str:
         f"### {name}, {counterfeits} training counterfeits, 128 px",
         "",
         f"Verdict: **{comparison.verdict}**. {test.n_seeds} seeds, each with a split of its own; at least "
-        f"{test.n_genuine} genuine and {test.n_counterfeit} counterfeit test images and {test.n_groups} groups a seed. "
-        "Brackets are 95 % intervals from the cluster bootstrap over groups, seeds a random effect.",
+        f"{test.n_genuine} genuine and {test.n_counterfeit} counterfeit test images a seed, {test.n_groups} groups "
+        "in all. Brackets are 95 % intervals from the cluster bootstrap over groups, seeds a random effect.",
         "",
         "| arm | dose | AUROC | recall at 1 % FPR | recall at 5 % FPR |",
         "|---|---|---|---|---|",

@@ -41,7 +41,8 @@ def export(run: str, out: str) -> Parity:
     if not found.holds:
         raise UserError(f"nothing was written: {found} At most {TOLERANCE:g} and 0 are allowed")
     content = json.loads((source / "detector.json").read_text(encoding="utf-8"))
-    readme = model_card(source, content, str(found))
+    hub = detector.backbone.network.pretrained_cfg.get("hf_hub_id")  # type: ignore[union-attr,operator]
+    readme = model_card(source, content, str(found), hub)
     with draft(folder) as drafted:
         (drafted / GRAPH).write_bytes(graph)
         shutil.copyfile(source / WEIGHTS, drafted / WEIGHTS)

@@ -3,7 +3,7 @@
 from counterfeit.backbone.coreset import greedy_coreset, nearest_distances
 from counterfeit.backbone.embedder import Embedder, Embeddings
 from counterfeit.backbone.gaussian import GenuineGaussian
-from counterfeit.backbone.genuine import GenuineBank, GenuineDistances, cross_fitting_folds, floored
+from counterfeit.backbone.genuine import GenuineBank, GenuineDistances, cross_fitting_folds, floored, patch_sample
 from counterfeit.backbone.network import Backbone, load_backbone
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "greedy_coreset",
     "load_backbone",
     "nearest_distances",
+    "patch_sample",
 ]

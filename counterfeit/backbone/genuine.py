@@ -1,5 +1,7 @@
 """Patches of genuine images, and how far any patch is from them: the one-class view and the source of evidence maps."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,7 +30,14 @@ class GenuineBank(nn.Module):
         self.register_buffer("entries", torch.zeros(size, features))
         self.register_buffer("fold", torch.zeros(size, dtype=torch.long))
 
-    def fit(self, patches: Tensor, fold: Tensor, generator: torch.Generator, pool: int = 16384) -> None:
+    def fit(
+        self,
+        patches: Tensor,
+        fold: Tensor,
+        generator: torch.Generator,
+        pool: int = 16384,
+        moved: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> None:
         """Choose the entries from genuine images.
 
         Args:
@@ -36,11 +45,14 @@ class GenuineBank(nn.Module):
             fold: ``(N,)`` cross-fitting fold of each image.
             generator: source of all randomness.
             pool: random patches from which the coreset is chosen.
+            moved: drawn patches ``(n, C)`` and the images ``(n,)`` they are of to what is compared; the patches
+                themselves if none.
         """
         grid = patches.shape[1] * patches.shape[2]
         count = patches.shape[0] * grid
         drawn = torch.randperm(count, generator=generator)[:pool].sort().values
-        points = F.normalize(patches.reshape(count, -1)[drawn].float(), dim=1)
+        points = patches.reshape(count, -1)[drawn].float()
+        points = F.normalize(moved(points, drawn // grid) if moved else points, dim=1)
         chosen = greedy_coreset(points, len(self.entries), generator)
         chosen = chosen.repeat(-(-len(self.entries) // len(chosen)))[: len(self.entries)]  # tiny sets repeat entries
         self.entries.copy_(points[chosen])
@@ -70,7 +82,7 @@ class GenuineDistances(nn.Module):
 
     *Relative* patches lack the average of their own image: what is odd about a place, whatever the light and the
     material of the whole. *Absolute* patches keep it, each channel scaled by how genuine patches vary: what is odd
-    about the whole image, wherever that shows.
+    about the whole image, wherever that shows. Both are then scaled to unit length: directions are compared.
 
     Args:
         features: length of a patch feature.
@@ -96,11 +108,13 @@ class GenuineDistances(nn.Module):
             fold: ``(N,)`` cross-fitting fold of each image.
             generator: source of all randomness.
         """
-        sample = patches[:512].float().flatten(0, 2)
+        sample = patch_sample(patches)
         self.mean.copy_(sample.mean(0))
         self.std.copy_(floored(sample.std(0)))
-        self.relative.fit(self._relative(patches), fold, generator)
-        self.absolute.fit(self._absolute(patches), fold, generator)
+        # Only the patches that are drawn are moved: a copy of all of them would take gigabytes.
+        average = torch.cat([part.float().mean((1, 2)) for part in torch.split(patches, 256)])
+        self.relative.fit(patches, fold, generator, moved=lambda points, image: points - average[image] + self.mean)
+        self.absolute.fit(patches, fold, generator, moved=lambda points, image: (points - self.mean) / self.std)
 
     def forward(self, patches: Tensor, fold: Tensor | None = None) -> Tensor:
         """Distances of every patch to the nearest genuine one.
@@ -121,6 +135,11 @@ class GenuineDistances(nn.Module):
 
     def _absolute(self, patches: Tensor) -> Tensor:
         return (patches.float() - self.mean) / self.std
+
+
+def patch_sample(patches: Tensor, images: int = 512) -> Tensor:
+    """All patches of up to so many images of ``(N, G, G, C)``, evenly spaced: ``(n, C)``, to take scales from."""
+    return patches[:: -(-len(patches) // images)].float().flatten(0, 2)
 
 
 def floored(deviation: Tensor) -> Tensor:

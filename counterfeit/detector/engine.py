@@ -27,7 +27,7 @@ class Outputs(NamedTuple):
     Attributes:
         logit: ``(N,)``, calibrated.
         evidence_map: ``(N, G, G)`` in deviations of genuine images at the place; ``G`` = working size / 8.
-        distance_map: ``(N, G, G)`` in [0, 2], how far each patch is from genuine ones.
+        distance_map: ``(N, G, G)`` in [0, 2], how far patches, less the average of their image, are from genuine ones.
     """
 
     logit: NDArray[np.float32]

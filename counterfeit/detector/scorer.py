@@ -74,7 +74,8 @@ class Scorer:
             photographs: any mixture of paths, files' bytes, PIL images and arrays ``(H, W)``, ``(H, W, 3)`` or
                 ``(H, W, 4)``, uint8, uint16 or float in [0, 1].
             heat_maps: ``evidence``, how far each place is from genuine images, in their deviations: seldom above 2 in
-                a genuine one; ``distance``, distances in [0, 2] of the patches from genuine ones.
+                a genuine one; ``distance``, in [0, 2], how far patches, less the average of their
+                image, are from genuine ones.
 
         Returns:
             One score a photograph, in their order.

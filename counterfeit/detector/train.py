@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from counterfeit.backbone import Embeddings
+from counterfeit.backbone import Embeddings, patch_sample
 from counterfeit.detector.batches import HeadBatches, TrainingSet
 from counterfeit.detector.module import Detector
 from counterfeit.detector.views import DISTANCES, fold_levels
@@ -34,7 +34,7 @@ def train_detector(
     seen = (training.embeddings.pooled, training.label, training.folds[:, 0])
     detector.image_heads.standardise_to(*(torch.from_numpy(column[training.real]) for column in seen))
     for heads in (detector.patch_heads, detector.mask_heads):
-        heads.standardise_to(patches[:512].float().flatten(0, 2))
+        heads.standardise_to(patch_sample(patches))
     batches = HeadBatches(training, detector.folds, STEPS_PER_EPOCH, images=256, patches=1536, bags=8, seed=seed)
     if not one_class:
         trainer.fit(detector, DataLoader(batches, batch_size=None))

@@ -20,11 +20,11 @@ FloatArray = NDArray[np.float64]
 def part_weights(parts: FloatArray, label: NDArray[np.int64], dose: float) -> tuple[FloatArray, float]:
     """Weights of the standardised parts.
 
-    Three views are weighed by :func:`view_weights`: the image heads; the distance from genuine patches, in the mixture
-    of its highest and its mean by :func:`chance_of_being_best`; and the patches, where what was learned from the masks
-    of synthetic counterfeits weighs ``3 dose`` times what was learned from photographs alone. It weighs less where it
-    is not to be trusted (masks come from evidence maps, which are distances: they are believed as far as distances
-    are), and less where photographs alone taught nearly all there is to learn: there it could only harm.
+    Three views are weighed by :func:`view_weights`: the image heads; the two distances from genuine patches, of places
+    and of the whole, mixed by :func:`chance_of_being_best`; and the patches, where what was learned from the masks of
+    synthetic counterfeits weighs ``3 dose`` times what was learned from photographs alone. It weighs less where it is
+    not to be trusted (masks are cut where an image is far from genuine ones: they are believed as far as the distances
+    tell anything), and less where photographs alone taught nearly all there is to learn: there it could only harm.
 
     Args:
         parts: ``(N, P)`` in the order of ``PARTS``, standardised on genuine images.

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtri, stdtrit
+from scipy.special import chdtri, ndtri, stdtrit
 
 Array = NDArray[np.float64]
 
@@ -94,15 +94,20 @@ def exact_where_all_agree(mean: Resampled, groups: int, difference: bool = False
     """Give a rate that no resample changes the interval of `groups` groups that all agree (Clopper and Pearson 1934).
 
     Ten of ten caught are not all there are: the interval of 1 then begins at 0.025 to the power of 1 / 10. Other means
-    are returned as they are. With `difference`, the rate is that of groups on which two arms differ, and none did.
+    are returned as they are. With `difference`, the rate is that of groups on which two arms differ: none did, or all,
+    which has the p-value of a sign test. The errors are those of a normal interval of that width.
     """
-    agreed = (0.0,) if difference else (0.0, 1.0)
-    if mean.low < mean.high or mean.estimate not in agreed or not groups:
+    if mean.low < mean.high or mean.estimate not in ((-1.0, 0.0, 1.0) if difference else (0.0, 1.0)) or not groups:
         return mean
     most = 1 - 0.025 ** (1 / groups)
-    if mean.estimate == 1:
-        return mean._replace(low=1 - most)
-    return mean._replace(low=-most if difference else 0.0, high=most)
+    least, error = -1.0 if difference else 0.0, most / float(ndtri(0.975))
+    return mean._replace(
+        low=max(least, mean.estimate - most),
+        high=min(1.0, mean.estimate + most),
+        p=max(mean.p, 0.5 ** (groups - 1)) if difference else mean.p,
+        standard_error=error,
+        images_error=error,
+    )
 
 
 def joint_draws(actual: Array, replicates: Array, seed: int = 0) -> Array:

@@ -23,13 +23,12 @@ from counterfeit.evaluation.comparison import (
     Worst,
 )
 from counterfeit.evaluation.decisions import RATES, REFERRED, Rate, decision_rates, risk_coverage
-from counterfeit.evaluation.metrics import METRICS, Array, Metric, replicate_metrics
+from counterfeit.evaluation.metrics import METRICS, RECALLS, Array, Metric, replicate_metrics
 from counterfeit.evaluation.power import detectable_difference, groups_needed
-from counterfeit.evaluation.predictions import SeedScores, scores_by_arm
+from counterfeit.evaluation.predictions import SeedScores, distinct_groups, same_scores, scores_by_arm
 from counterfeit.evaluation.significance import clustered_mcnemar, delong_standard_error, holm
 
 VERDICT_METRICS: tuple[Metric, ...] = ("auroc", "average_precision", "recall_at_1pct_fpr", "recall_at_5pct_fpr")
-_RECALLS: tuple[Metric, ...] = ("recall_at_1pct_fpr", "recall_at_5pct_fpr")
 RULE = (
     "Paired differences of AUROC, average precision, recall at 1 % and at 5 % FPR, product minus baseline. "
     "p-values from a cluster bootstrap over groups, seeds a random effect, adjusted over these four metrics (Holm). "
@@ -163,15 +162,17 @@ def _product_dose(arms: Mapping[_Arm, object], product: str, wanted: float | Non
 def _arm_result(arm: _Arm, by_seed: _BySeed, weights: NDArray[np.int64], seed: int) -> ArmResult:
     actual = np.stack([values.actual for _, values in by_seed.values()])
     replicates = np.stack([values.replicates for _, values in by_seed.values()], axis=1)
-    genuine, counterfeit = (_groups([test for test, _ in by_seed.values()], label) for label in (0, 1))
-    rests_on = [counterfeit if metric in _RECALLS else 0 for metric in METRICS]
+    tests = [test for test, _ in by_seed.values()]
+    rests_on = [distinct_groups(tests, 1) if metric in RECALLS else 0 for metric in METRICS]
     levels = dict(zip(METRICS, _levels(actual, replicates, seed, rests_on), strict=True))
-    decided = [_at_threshold(test, weights) for test, _ in by_seed.values() if test.threshold is not None]
+    thresholds = [test for test in tests if test.threshold is not None]
+    decided = [_at_threshold(test, weights) for test in thresholds]
     rates: dict[Rate, Level] = {}
     referral: list[Referral] = []
     if decided:
         both = [np.stack([seed_values[i] for seed_values in decided], axis=1) for i in (0, 1)]
-        found = _levels(both[0][0], both[0][1:], seed, (counterfeit, genuine, 0))
+        rests_on = [distinct_groups(thresholds, 1), distinct_groups(thresholds, 0), 0]
+        found = _levels(both[0][0], both[0][1:], seed, rests_on)
         accuracy = _levels(both[1][0], both[1][1:], seed, [0] * len(REFERRED))
         rates = dict(zip(RATES, found, strict=True))
         referral = [Referral(share, *vars(level).values()) for share, level in zip(REFERRED, accuracy, strict=True)]
@@ -186,11 +187,6 @@ def _levels(actual: Array, replicates: Array, seed: int, rests_on: Sequence[int]
     columns = enumerate(rests_on)
     means = [exact_where_all_agree(resampled_mean(actual[:, m], replicates[:, :, m], seed), n) for m, n in columns]
     return [Level(mean.estimate, *np.clip((mean.low, mean.high), 0.0, 1.0).tolist()) for mean in means]
-
-
-def _groups(tests: Sequence[SeedScores], label: int) -> int:
-    """Distinct groups of one class in the test images of all seeds."""
-    return len(np.unique(np.concatenate([test.group[test.label == label] for test in tests])))
 
 
 def _at_threshold(test: SeedScores, weights: NDArray[np.int64]) -> _AtThreshold:
@@ -211,9 +207,9 @@ def _pair_result(pair: tuple[_Arm, _Arm], arms: Mapping[_Arm, _BySeed], n_groups
     replicates = np.stack([first[s][1].replicates - second[s][1].replicates for s in shared], axis=1)
     means = [resampled_mean(actual[:, column], replicates[:, :, column], seed) for column in range(len(METRICS))]
     by_metric = dict(zip(METRICS, means, strict=True))
-    if first is not second:  # which it is at dose 0: then nothing differs, for certain
-        groups = _groups([first[s][0] for s in shared], 1)
-        by_metric |= {m: exact_where_all_agree(by_metric[m], groups, difference=True) for m in _RECALLS}
+    if not all(same_scores(first[s][0], second[s][0]) for s in shared):  # else nothing differs, for certain
+        groups = distinct_groups([first[s][0] for s in shared], 1)
+        by_metric |= {m: exact_where_all_agree(by_metric[m], groups, difference=True) for m in RECALLS}
     adjusted = dict(zip(VERDICT_METRICS, holm([by_metric[m].p for m in VERDICT_METRICS]).tolist(), strict=True))
     delong = [delong_standard_error(first[s][0].label, first[s][0].score, second[s][0].score) for s in shared]
     return PairResult(

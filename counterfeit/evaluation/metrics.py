@@ -22,6 +22,7 @@ Metric = Literal[
     "expected_calibration_error",
 ]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+RECALLS: tuple[Metric, ...] = ("recall_at_1pct_fpr", "recall_at_5pct_fpr")
 CALIBRATION_BINS = 15
 
 # Replicates weighed at a time: keeps the cumulative sums of a 500-image test set in the processor's cache.

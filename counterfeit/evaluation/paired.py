@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from counterfeit.errors import UserError
-from counterfeit.evaluation.bootstrap import Array, Resampled, group_weights, resampled_mean
-from counterfeit.evaluation.metrics import METRICS, Metric, replicate_metrics
-from counterfeit.evaluation.predictions import SeedScores, scores_by_arm
+from counterfeit.evaluation.bootstrap import Array, Resampled, exact_where_all_agree, group_weights, resampled_mean
+from counterfeit.evaluation.metrics import METRICS, RECALLS, Metric, replicate_metrics
+from counterfeit.evaluation.predictions import SeedScores, distinct_groups, same_scores, scores_by_arm
 
 Triple = list[float] | None
 """A mean over seeds and the ends of its 95 % interval, as JSON has it: `None` where it is not defined."""
@@ -20,7 +20,8 @@ class Paired(NamedTuple):
     """Metrics of two arms in `K` repetitions, on the `S` seeds that all have, under `R` resamples of the groups.
 
     `actual` is `(S, K, 2, M)`, `replicates` is `(R, S, K, 2, M)`, with `M` metrics in the order of `METRICS`;
-    `genuine` and `counterfeit` are `(K,)`, the smallest numbers of test images of a seed.
+    `genuine` and `counterfeit` are `(K,)`, the smallest numbers of test images of a seed; `groups` `(K,)` those with a
+    counterfeit, of all seeds; `alike` `(K,)` whether both arms gave every image the same score.
     """
 
     seeds: list[int]
@@ -28,12 +29,15 @@ class Paired(NamedTuple):
     replicates: Array
     genuine: list[int]
     counterfeit: list[int]
+    groups: list[int]
+    alike: list[bool]
 
     def level(self, repetition: int, arm: int, metric: Metric) -> Triple:
         """Mean of one arm's metric, within [0, 1]."""
         at = (repetition, arm, METRICS.index(metric))
         found = resampled_mean(self.actual[:, *at], self.replicates[:, :, *at])
-        return triple(found, 0.0, 1.0)
+        groups = self.groups[repetition] if metric in RECALLS else 0
+        return triple(exact_where_all_agree(found, groups), 0.0, 1.0)
 
     def differences(self, metric: Metric) -> tuple[Array, Array]:
         """Second arm minus first: `(S, K)`, and under resampled groups `(R, S, K)`."""
@@ -45,7 +49,9 @@ class Paired(NamedTuple):
     def difference(self, repetition: int, metric: Metric) -> Resampled:
         """Mean of second arm minus first in one repetition."""
         actual, replicates = self.differences(metric)
-        return resampled_mean(actual[:, repetition], replicates[:, :, repetition])
+        found = resampled_mean(actual[:, repetition], replicates[:, :, repetition])
+        groups = self.groups[repetition] if metric in RECALLS and not self.alike[repetition] else 0
+        return exact_where_all_agree(found, groups, difference=True)
 
 
 def paired_metrics(
@@ -84,9 +90,11 @@ def paired_metrics(
         ],
         axis=1,
     )
-    labels = [[found[arms[0]][number].label for number in seeds] for found in scores]
-    genuine, counterfeit = ([min(int((y == c).sum()) for y in of) for of in labels] for c in (0, 1))
-    return Paired(seeds, values[0], values[1:], genuine, counterfeit)
+    tests = [[[found[arm][number] for number in seeds] for arm in arms] for found in scores]  # (K, 2, S)
+    genuine, counterfeit = ([min(int((one.label == c).sum()) for one in of[0]) for of in tests] for c in (0, 1))
+    groups = [distinct_groups(of[0], 1) for of in tests]
+    alike = [all(same_scores(*pair) for pair in zip(*of, strict=True)) for of in tests]
+    return Paired(seeds, values[0], values[1:], genuine, counterfeit, groups, alike)
 
 
 def triple(found: Resampled, least: float = -1.0, most: float = 1.0) -> Triple:

@@ -1,5 +1,6 @@
 """The predictions of an experiment: read from the run folder's cells, checked, and sorted by arm and seed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,6 +64,16 @@ def _stored_threshold(heads: Path) -> float | None:
             return float(tensors.get_tensor(_THRESHOLD)) if _THRESHOLD in tensors.keys() else None  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise UserError(f"{heads} cannot be read: remove its folder and rerun the detector") from error
+
+
+def distinct_groups(tests: Sequence[SeedScores], label: int) -> int:
+    """Count the groups that hold an image of one class, over all seeds."""
+    return len(np.unique(np.concatenate([test.group[test.label == label] for test in tests])))
+
+
+def same_scores(first: SeedScores, second: SeedScores) -> bool:
+    """Whether two arms gave every test image of a seed the same score, so that nothing can differ between them."""
+    return np.array_equal(first.score, second.score)
 
 
 def scores_by_arm(predictions: pa.Table) -> dict[tuple[str, float], dict[int, SeedScores]]:

@@ -18,7 +18,7 @@ from PIL import Image
 from counterfeit.evaluation.bootstrap import exact_where_all_agree, group_weights, resampled_mean
 from counterfeit.evaluation.decisions import decision_rates
 from counterfeit.evaluation.metrics import replicate_metrics
-from counterfeit.evaluation.predictions import SeedScores, scores_by_arm
+from counterfeit.evaluation.predictions import SeedScores, distinct_groups, scores_by_arm
 
 Pixels = NDArray[np.uint8]
 Array = NDArray[np.float64]
@@ -151,8 +151,7 @@ def robustness_rows(name: str, scores: pa.Table, resamples: int = 1000, seed: in
         n_groups = 1 + max(int(test.group.max()) for test in tests.values())
         weights = group_weights(n_groups, resamples, seed)
         values = np.stack([_values(test, weights) for test in tests.values()], axis=1)
-        of_class = [[test.group[test.label == label] for test in tests.values()] for label in (1, 0)]
-        rests_on = (*(len(np.unique(np.concatenate(groups))) for groups in of_class), 0)
+        rests_on = (*(distinct_groups(list(tests.values()), label) for label in (1, 0)), 0)
         recall, fpr, area = (_interval(values[:, :, column], seed, n) for column, n in enumerate(rests_on))
         counterfeit = [int(test.label.sum()) for test in tests.values()]
         yield {

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from counterfeit.backbone import Embedder, Embeddings
 from counterfeit.data.manifest import write_table
 from counterfeit.detector import PARTS, Detector, TrainingSet, fold_levels, score_parts, train_detector
+from counterfeit.errors import UserError
 from counterfeit.experiment.arms import BANKS, training_set
 from counterfeit.experiment.calibration import calibrate, probabilities, validation_parts
 from counterfeit.experiment.folder import RunFolder
@@ -102,7 +103,7 @@ class Cells:
         torch.manual_seed(seed.number)
         detector = self.make_detector()
         if path.exists():
-            detector.load_state_dict(load_file(path), strict=False)
+            _load_heads(detector, path)
             return detector.eval()
         training = self._training_set(seed, arm, dose)
         trainer = logged(self.make_trainer(), path.parent, {"seed": seed.number, "arm": arm, "dose": dose})
@@ -256,6 +257,14 @@ def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     written = path.with_suffix(".partial")
     save_file({name: value.contiguous() for name, value in tensors.items()}, written)
     written.replace(path)
+
+
+def _load_heads(detector: Detector, path: Path) -> None:
+    """Read back what :func:`_heads` gave; raises a ``UserError`` where another version wrote it."""
+    heads, own = load_file(path), _heads(detector)
+    if {name: value.shape for name, value in heads.items()} != {name: value.shape for name, value in own.items()}:
+        raise UserError(f"{path} is of another version of counterfeit: begin again with another --out")
+    detector.load_state_dict(heads, strict=False)
 
 
 def _heads(detector: Detector) -> dict[str, torch.Tensor]:

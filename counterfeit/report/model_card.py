@@ -51,13 +51,14 @@ LIMITS = """\
 """
 
 
-def model_card(run: Path, card: Mapping[str, Any], parity: str) -> str:
+def model_card(run: Path, card: Mapping[str, Any], parity: str, base_model: str | None = None) -> str:
     """Write the card.
 
     Args:
         run: run folder; what it lacks is said to be unknown.
         card: content of ``detector.json``.
         parity: what the comparison of the engines found, one sentence.
+        base_model: the backbone's name on the Hugging Face hub, where it has one.
     """
     name = run.resolve().name
     text = read_text(run / "comparison.json")
@@ -65,7 +66,7 @@ def model_card(run: Path, card: Mapping[str, Any], parity: str) -> str:
     arm = _arm(comparison, card)
     settings = card["hyperparameters"]
     sections = [
-        _front_matter(name, settings["backbone"], arm),
+        _front_matter(name, base_model, arm),
         f"# Counterfeit detector `{name}`\n\n"
         f"Gives each photograph the probability that it shows a counterfeit. Trained as arm `{card['arm']}`, dose"
         f" {card['dose']:g}, seed {card['seed']}, at {settings['size']} pixels on the frozen backbone"
@@ -85,7 +86,7 @@ def model_card(run: Path, card: Mapping[str, Any], parity: str) -> str:
     return "\n".join(sections)
 
 
-def _front_matter(name: str, backbone: str, arm: ArmResult | None) -> str:
+def _front_matter(name: str, base_model: str | None, arm: ArmResult | None) -> str:
     metrics = [
         {"type": metric, "name": f"{METRIC_NAMES[metric]} [{level.low:.3f}, {level.high:.3f}]", "value": level.estimate}
         for metric, level in (arm.levels.items() if arm else ())
@@ -96,8 +97,9 @@ def _front_matter(name: str, backbone: str, arm: ArmResult | None) -> str:
         "library_name": "onnx",
         "pipeline_tag": "image-classification",
         "tags": list(TAGS),
-        "base_model": f"timm/{backbone}.in1k",
     }
+    if base_model:
+        fields["base_model"] = base_model
     if metrics:
         result = {
             "task": {"type": "image-classification"},

@@ -196,6 +196,32 @@ def test_where_all_are_caught_the_interval_is_exact():
     difference = comparison.pair().differences["recall_at_5pct_fpr"]
     assert (difference.low, difference.high) == pytest.approx((low - 1, 1 - low))
     assert difference.estimate == 0 and difference.p == 1
+    assert 1 - low < difference.detectable < 1 and difference.groups_needed > 24  # as many as there are do not do
+
+
+def test_arms_that_score_all_images_alike_do_not_differ_for_certain():
+    alike = experiment(0, {REAL: 0, SYNTHETIC: 0}, seeds=3)
+    arm = np.asarray(alike["arm"])
+    score = np.asarray(alike["score"]).copy()
+    score[arm == "synthetic"] = score[arm == "real"]
+    alike = alike.set_column(alike.column_names.index("score"), "score", pa.array(score))
+    comparison = compare(alike, resamples=20)
+    assert all(d.estimate == d.low == d.high == 0 and d.p == 1 for d in comparison.pair().differences.values())
+
+
+def test_one_group_of_counterfeits_decides_nothing():
+    """Both images of the only group are missed by one arm and caught by the other, in every seed and resample."""
+    image = np.arange(42)
+    caught, missed = (np.where(image < 2, value, 0.5 - 0.01 * image) for value in (0.9, 0.01))
+    tables = [
+        rows(*arm, seed, image, image // 2, (image < 2).astype(int), score)
+        for arm, score in ((REAL, missed), (SYNTHETIC, caught))
+        for seed in range(3)
+    ]
+    comparison = compare(pa.concat_tables(tables), resamples=2000)
+    difference = comparison.pair().differences["recall_at_5pct_fpr"]
+    assert (difference.estimate, difference.high) == (1, 1)
+    assert difference.low == pytest.approx(0.025) and difference.p == 1
 
 
 def test_pairs_use_the_seeds_they_share():

@@ -34,7 +34,7 @@ def front_matter(card):
 
 
 def test_the_hub_finds_its_fields_and_the_metrics_of_the_arm(full_run):
-    fields, body = front_matter(model_card(full_run, CARD, "They agree."))
+    fields, body = front_matter(model_card(full_run, CARD, "They agree.", "timm/tf_efficientnet_lite0.in1k"))
     assert fields["library_name"] == "onnx" and fields["pipeline_tag"] == "image-classification"
     assert fields["base_model"] == "timm/tf_efficientnet_lite0.in1k"
     (model,) = fields["model-index"]
