@@ -73,7 +73,7 @@ def test_a_against_a_is_called_in_five_per_cent_of_500_at_most_and_the_intervals
 )
 def test_a_against_a_is_seldom_called_however_the_seeds_differ(settings):
     trials = 120
-    found = list(comparisons(trials, **settings))
+    found = list(comparisons(trials, resamples=800, **settings))
     assert sum(comparison.verdict != "NO EVIDENCE" for comparison in found) <= binom.ppf(0.99, trials, 0.05)
     for metric in COVERED:
         assert covered(found, metric, 0.0) >= binom.ppf(0.01, trials, 0.95) / trials, metric

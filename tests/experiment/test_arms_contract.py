@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from counterfeit.backbone import Embedder, Embeddings
@@ -260,3 +261,15 @@ def test_the_oracle_shrinks_with_a_note_and_refuses_where_nothing_is_left(tmp_pa
     assert "oracle has 2 counterfeits more, not" in str(check_oracle(with_limit(all_of_them - 2)))
     with pytest.raises(UserError, match="oracle"):
         check_oracle(with_limit(None))
+
+
+def test_a_cell_of_another_version_is_refused_in_one_line(data: WatchedData, tmp_path: Path) -> None:
+    fresh, made = seed_of(data), cells_of(tmp_path)
+    made.detector(fresh, "one-class", 0.0)
+    (heads,) = tmp_path.rglob("heads.safetensors")
+    kept = load_file(heads)
+    assert made.detector(fresh, "one-class", 0.0).combination.weight.equal(kept["combination.weight"])
+    for other in ({"evidence.mean": torch.zeros(3, 8, 8)}, {"bank.entries": torch.zeros(2, 2)}):
+        save_file(kept | other, heads)
+        with pytest.raises(UserError, match="of another version of counterfeit"):
+            made.detector(fresh, "one-class", 0.0)
