@@ -20,7 +20,7 @@ def evidence_map(detector: Detector, images: Tensor) -> Tensor:
         images: ``(N, 3, H, W)`` uint8, or float in [0, 1].
 
     Returns:
-        ``(N, G, G)`` in deviations of genuine images; their highest cell seldom exceeds 2.
+        ``(N, G, G)`` in deviations of genuine images, of which many exceed 2 in some cell.
     """
     with torch.inference_mode():
         _, evidence, _ = detector.with_maps(images)

@@ -73,8 +73,8 @@ class Scorer:
         Args:
             photographs: any mixture of paths, files' bytes, PIL images and arrays ``(H, W)``, ``(H, W, 3)`` or
                 ``(H, W, 4)``, uint8, uint16 or float in [0, 1].
-            heat_maps: ``evidence``, how far each place is from genuine images, in their deviations: seldom above 2 in
-                a genuine one; ``distance``, in [0, 2], how far patches, less the average of their
+            heat_maps: ``evidence``, how far each place is from genuine images, in their deviations, which exceed 2 in
+                some cell of many genuine ones; ``distance``, in [0, 2], how far patches, less the average of their
                 image, are from genuine ones.
 
         Returns:
