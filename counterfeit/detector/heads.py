@@ -29,7 +29,7 @@ class ImageHeads(nn.Module):
         self.weight = nn.Parameter(torch.zeros(features, folds))
         self.bias = nn.Parameter(torch.zeros(folds))
 
-    def standardise_to(self, pooled: Tensor, label: Tensor, fold: Tensor) -> None:
+    def standardise_to(self, pooled: Tensor, label: Tensor, fold: Tensor, known: GenuineGaussian | None = None) -> None:
         """Take scale and covariance from genuine training images, and for each head the middle between the classes.
 
         The middle is that of the other folds' images: were it that of all, the weights could stand in for the bias by
@@ -39,11 +39,15 @@ class ImageHeads(nn.Module):
             pooled: ``(N, D)`` of real training images.
             label: ``(N,)``, genuine = 0, counterfeit = 1.
             fold: ``(N,)`` cross-fitting fold of each.
+            known: the covariance of these genuine images, where it was estimated before.
         """
         genuine = label == 0
         self.std.copy_(floored(pooled[genuine].std(0)))
         scaled = pooled / self.std
-        self.genuine.fit(scaled[genuine], fold[genuine])
+        if known is None:
+            self.genuine.fit(scaled[genuine], fold[genuine])
+        else:
+            self.genuine.load_state_dict(known.state_dict())
         for number in range(len(self.centre)):
             others = fold != number if (fold != number).any() else fold == number
             classes = [scaled[others & (label == value)] for value in (0, 1)]

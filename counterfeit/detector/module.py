@@ -71,6 +71,7 @@ class Detector(pl.LightningModule):
         self.distances = GenuineDistances(self.backbone.patch_features, bank, folds)
         self.combination = Combination(len(PARTS))
         self.evidence = EvidenceMaps(size // 8)
+        self.losses: list[Tensor] = []  # of the epoch's steps
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of counterfeit.
@@ -147,9 +148,14 @@ class Detector(pl.LightningModule):
             for heads in (self.patch_heads, self.mask_heads)
         )
         mask = member_loss(self.mask_heads(batch["patch"]), batch["patch_label"], batch["patch_member"])
-        losses = {"loss_image": image, "loss_patch": bag, "loss_mask": mask}
-        self.log_dict(losses, on_step=False, on_epoch=True, batch_size=len(batch["label"]))
+        self.losses.append(torch.stack([image, bag, mask]).detach())
         return image + penalty + bag + bag_too + mask
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's mean losses; logged with every step they would take a sixth of the time."""
+        means = torch.stack(self.losses).mean(0)
+        self.log_dict(dict(zip(("loss_image", "loss_patch", "loss_mask"), means, strict=True)))
+        self.losses = []
 
     def configure_optimizers(self) -> Any:
         """Adam with a one-cycle learning rate over the whole budget."""

@@ -16,7 +16,12 @@ STEPS_PER_EPOCH = 50
 
 
 def train_detector(
-    detector: Detector, trainer: pl.Trainer, training: TrainingSet, seed: int, one_class: bool = False
+    detector: Detector,
+    trainer: pl.Trainer,
+    training: TrainingSet,
+    seed: int,
+    one_class: bool = False,
+    like: Detector | None = None,
 ) -> None:
     """Fit bank, heads and combination; the calibration is left to :meth:`Combination.calibrate`.
 
@@ -26,27 +31,33 @@ def train_detector(
         training: images of the arm.
         seed: source of all randomness.
         one_class: use the genuine distance alone, as if no counterfeit had been seen.
+        like: a detector that was trained with this seed on a training set with the same genuine photographs: what it
+            knows of them is taken over, which saves a quarter of the time and changes nothing.
     """
     generator = torch.Generator().manual_seed(seed)
     genuine = training.original & (training.label == 0)
     patches = torch.from_numpy(training.embeddings.patches[genuine])
-    detector.distances.fit(patches, torch.from_numpy(training.folds[genuine, 0]), generator)
-    seen = (training.embeddings.pooled, training.label, training.folds[:, 0])
-    detector.image_heads.standardise_to(*(torch.from_numpy(column[training.real]) for column in seen))
+    if like is None:
+        detector.distances.fit(patches, torch.from_numpy(training.folds[genuine, 0]), generator)
+    else:
+        detector.distances.load_state_dict(like.distances.state_dict())
+    columns = (training.embeddings.pooled, training.label, training.folds[:, 0])
+    pooled, label, fold = (torch.from_numpy(column[training.real]) for column in columns)
+    detector.image_heads.standardise_to(pooled, label, fold, None if like is None else like.image_heads.genuine)
     for heads in (detector.patch_heads, detector.mask_heads):
         heads.standardise_to(patch_sample(patches))
     batches = HeadBatches(training, detector.folds, STEPS_PER_EPOCH, images=256, patches=1536, bags=8, seed=seed)
     if not one_class:
         trainer.fit(detector, DataLoader(batches, batch_size=None))
     real = np.flatnonzero(training.original)  # views of one photograph would count as several
-    label, fold = training.label[real], training.folds[real, 0]
+    truth, left_out = training.label[real], training.folds[real, 0]
     parts = score_parts(detector, training.embeddings, training.folds[:, 0], real).double().numpy()
-    parts -= fold_levels(parts, fold, label == 0)[fold]
+    parts -= fold_levels(parts, left_out, truth == 0)[left_out]
     detector.evidence.standardise_to(_genuine_maps(detector, training, np.flatnonzero(genuine)))
     if one_class:
-        detector.combination.use_equally(parts[label == 0], DISTANCES)
+        detector.combination.use_equally(parts[truth == 0], DISTANCES)
     else:
-        detector.combination.fit(parts, label, training.dose)
+        detector.combination.fit(parts, truth, training.dose)
 
 
 def score_parts(

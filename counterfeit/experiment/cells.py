@@ -19,6 +19,7 @@ from counterfeit.backbone import Embedder, Embeddings
 from counterfeit.data.manifest import write_table
 from counterfeit.detector import PARTS, Detector, TrainingSet, fold_levels, score_parts, train_detector
 from counterfeit.errors import UserError
+from counterfeit.evaluation.arms import BASELINE
 from counterfeit.experiment.arms import BANKS, training_set
 from counterfeit.experiment.calibration import calibrate, probabilities, validation_parts
 from counterfeit.experiment.folder import RunFolder
@@ -31,6 +32,8 @@ from counterfeit.synthesis import (
     Bank,
     Candidates,
     SynthesisSettings,
+    choose,
+    draw_candidates,
     read_bank,
     synthesise,
     transplants,
@@ -99,24 +102,29 @@ class Cells:
 
     def detector(self, seed: Seed, arm: str, dose: float) -> Detector:
         """The cell's detector, trained and calibrated, or read back."""
-        path = self.folder.cell(seed.number, arm, dose) / "heads.safetensors"
-        torch.manual_seed(seed.number)
-        detector = self.make_detector()
+        path = self._heads_file(seed, arm, dose)
         if path.exists():
+            detector = self.make_detector()
             _load_heads(detector, path)
             return detector.eval()
+        # All arms of a seed have the same genuine photographs.
+        like = self.detector(seed, BASELINE, 0.0) if self._heads_file(seed, BASELINE, 0.0).exists() else None
         training = self._training_set(seed, arm, dose)
+        torch.manual_seed(seed.number)
+        detector = self.make_detector()
         trainer = logged(self.make_trainer(), path.parent, {"seed": seed.number, "arm": arm, "dose": dose})
-        train_detector(detector, trainer, training, seed.number, one_class=arm == "one-class")
+        train_detector(detector, trainer, training, seed.number, arm == "one-class", like)
         calibrate(detector, *validation_parts(seed, detector, seed.embedder), self.operating_point)
         save_tensors(_heads(detector), path)
         return detector.eval()
 
+    def _heads_file(self, seed: Seed, arm: str, dose: float) -> Path:
+        return self.folder.cell(seed.number, arm, dose) / "heads.safetensors"
+
     def dose(self, seed: Seed, arm: str, dose: float) -> float:
         """What of a dose the masks were given in the cell's detector; 0 in arms without masks."""
-        folder = self.folder.cell(seed.number, arm, dose)
-        tuned = folder / "tuned.safetensors"  # its views are weighed anew
-        with safe_open(tuned if tuned.exists() else folder / "heads.safetensors", "numpy") as file:
+        tuned = self._heads_file(seed, arm, dose).with_name("tuned.safetensors")  # its views are weighed anew
+        with safe_open(tuned if tuned.exists() else self._heads_file(seed, arm, dose), "numpy") as file:
             return float(file.get_tensor("combination.dose"))
 
     def final(self, seed: Seed, arm: str, dose: float) -> tuple[Detector, Embedder]:
@@ -124,7 +132,7 @@ class Cells:
         detector = self.detector(seed, arm, dose)
         if not detector.hparams["unfreeze"] or arm == "one-class":
             return detector, seed.embedder
-        path = self.folder.cell(seed.number, arm, dose) / "tuned.safetensors"
+        path = self._heads_file(seed, arm, dose).with_name("tuned.safetensors")
         if not path.exists():
             bank = self.bank(seed, arm) if arm in BANKS else None
             images = tuning_set(seed, arm, self._training_set(seed, arm, dose), bank)
@@ -192,7 +200,11 @@ class Cells:
         refine, generator = load_generator(self.folder.gan(seed.number), self.gan)
         if generator["name"] != "refiner":
             settings = replace(settings, refined=0.0)
-        bank, provenance = synthesise(self.candidates(seed), refine, settings, number, seed.data.flips)
+        real = self.candidates(seed)
+        of = (self.folder.path, replace(settings, hard=0.0), number)  # all that candidates depend on
+        if seed.drawn is None or seed.drawn[0] != of:
+            seed.drawn = of, draw_candidates(real, refine, settings, number, seed.data.flips)
+        bank, provenance = choose(real, seed.drawn[1], settings, number)
         return bank, provenance | {"generator": generator}
 
     def candidates(self, seed: Seed) -> Candidates:

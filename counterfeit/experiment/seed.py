@@ -1,7 +1,8 @@
 """What one seed decides: the split, the folds, the embedded training images and the sources of composites."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import TrainingSet
 from counterfeit.errors import UserError
 from counterfeit.gan.transplant import Sources, host_candidates
+from counterfeit.synthesis import Drawn
 
 
 @dataclass
@@ -24,6 +26,9 @@ class Seed:
         embedder: of the data's size.
         folds: number of cross-fitting folds.
         bank: genuine patches kept.
+
+    Attributes:
+        drawn: candidates made last, and what they depend on: banks that differ in the choice alone share them.
     """
 
     number: int
@@ -31,6 +36,7 @@ class Seed:
     embedder: Embedder
     folds: int
     bank: int
+    drawn: tuple[tuple[Any, ...], list[Drawn]] | None = field(default=None, init=False)
 
     @cached_property
     def split(self) -> NDArray[np.str_]:
@@ -102,6 +108,7 @@ class Seed:
         """Forget what is large; it is made again, the same, where it is asked for once more."""
         for name in ("real", "sources"):
             self.__dict__.pop(name, None)
+        self.drawn = None
 
     def _generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.number)

@@ -3,14 +3,25 @@
 from counterfeit.synthesis.bank import Bank, read_bank, write_bank
 from counterfeit.synthesis.choose import choose_hard
 from counterfeit.synthesis.gate import Gates, fit_gates
-from counterfeit.synthesis.synthesise import Candidates, SynthesisSettings, synthesise, transplants
+from counterfeit.synthesis.synthesise import (
+    Candidates,
+    Drawn,
+    SynthesisSettings,
+    choose,
+    draw_candidates,
+    synthesise,
+    transplants,
+)
 
 __all__ = [
     "Bank",
     "Candidates",
+    "Drawn",
     "Gates",
     "SynthesisSettings",
+    "choose",
     "choose_hard",
+    "draw_candidates",
     "fit_gates",
     "read_bank",
     "synthesise",

@@ -1,7 +1,8 @@
 """Draw composites, refine them, gate them and choose: the making of a bank in memory."""
 
+import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -104,14 +105,50 @@ def synthesise(
     Returns:
         The bank, and its counts: ``drawn``, ``kept`` and ``rejected`` by reason, for each label.
     """
-    gates = fit_gates(real.features, real.score, real.sources.label, real.group, settings.novelty)
+    return choose(real, draw_candidates(real, refine, settings, seed, flips, draw), settings, seed)
+
+
+def draw_candidates(
+    real: Candidates,
+    refine: Refine,
+    settings: SynthesisSettings,
+    seed: int,
+    flips: bool = False,
+    draw: Draw | None = None,
+) -> list["Drawn"]:
+    """Make, see and score the candidates of both labels: nearly all the time that a bank takes.
+
+    Args:
+        real: as in :func:`synthesise`, as are all others.
+        refine: composites, masks and a generator to refined images.
+        settings: those of the choice, ``hard`` and ``novelty``, do not matter here.
+        seed: source of all randomness.
+        flips: whether donors may be mirrored.
+        draw: what is refined, if not composites of the training images.
+    """
     draw = draw or partial(_composites, real.sources, flips, settings.anomalies)
-    parts, counts = [], {}
+    drawn = []
     for label in (1, 0):
         generator = np.random.default_rng([seed, label])
-        drawn = settings.count * (settings.overdraw if label else min(2, settings.overdraw))
-        made = _made(real.sources, draw, refine, settings.refined, label, drawn, generator)
-        part, counts[NAMES[label]] = _gated(real, made, gates, settings, generator)
+        count = settings.count * (settings.overdraw if label else min(2, settings.overdraw))
+        made = _made(real.sources, draw, refine, settings.refined, label, count, generator)
+        embeddings = real.embed(made.pixels)
+        features = real.standardise(embeddings.pooled)
+        score = real.rate(embeddings, real.fold[made.donor])
+        nearest = np.sqrt(squared_distances(features, real.features[real.sources.label == label]).min(1))
+        drawn.append(Drawn(made, features, score, nearest, generator))
+    return drawn
+
+
+def choose(
+    real: Candidates, drawn: Sequence["Drawn"], settings: SynthesisSettings, seed: int
+) -> tuple[Bank, dict[str, Any]]:
+    """Gate candidates of :func:`draw_candidates` and choose; returns what :func:`synthesise` does."""
+    gates = fit_gates(real.features, real.score, real.sources.label, real.group, settings.novelty)
+    parts, counts = [], {}
+    for candidates in drawn:
+        part, count = _gated(real, candidates, gates, settings)
+        counts[NAMES[candidates.label]] = count
         parts.append(part)
     provenance = {key: {name: counts[name][key] for name in counts} for key in ("drawn", "kept", "rejected")}
     return _joined(parts), provenance | {"gates": vars(gates), "seed": seed}
@@ -129,6 +166,30 @@ class _Made:
     change: FloatArray
     anomaly: FloatArray
     refined: FloatArray
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Candidates of one label, as the gates see them.
+
+    Attributes:
+        made: pixels, masks and how they came about.
+        features: ``(n, D)`` standardised pooled features.
+        score: ``(n,)`` of the ``real`` detector.
+        nearest: ``(n,)`` distance to the nearest real image of the label.
+        generator: as drawing left it; each choice goes on with a copy.
+    """
+
+    made: _Made
+    features: FloatArray
+    score: FloatArray
+    nearest: FloatArray
+    generator: np.random.Generator
+
+    @property
+    def label(self) -> int:
+        """Of all candidates."""
+        return int(self.made.label[0])
 
 
 def _made(
@@ -171,20 +232,15 @@ def _composites(
     return Composites.concatenate(parts)
 
 
-def _gated(
-    real: Candidates, made: _Made, gates: Gates, settings: SynthesisSettings, generator: np.random.Generator
-) -> tuple[Bank, dict[str, Any]]:
-    label = int(made.label[0])
-    embeddings = real.embed(made.pixels)
-    features = real.standardise(embeddings.pooled)
-    score = real.rate(embeddings, real.fold[made.donor])
-    nearest = np.sqrt(squared_distances(features, real.features[real.sources.label == label]).min(1))
-    reason = gates.apply(made.label, nearest, score, made.change)
+def _gated(real: Candidates, drawn: Drawn, gates: Gates, settings: SynthesisSettings) -> tuple[Bank, dict[str, Any]]:
+    made, score, label = drawn.made, drawn.score, drawn.label
+    reason = gates.apply(made.label, drawn.nearest, score, made.change)
     passed = np.flatnonzero(reason == "")
     doubt, hardness = (-score if label else score), -np.abs(score - real.operating_point)
-    ranked = (doubt[passed], hardness[passed], features[passed])
-    chosen = passed[choose_hard(*ranked, settings.count, settings.hard if label else 0.0, generator)]
-    scores = {"score": score, "nearest": nearest, "change": made.change}
+    ranked = (doubt[passed], hardness[passed], drawn.features[passed])
+    hard = settings.hard if label else 0.0
+    chosen = passed[choose_hard(*ranked, settings.count, hard, copy.deepcopy(drawn.generator))]
+    scores = {"score": score, "nearest": drawn.nearest, "change": made.change}
     scores |= {"anomaly": made.anomaly, "refined": made.refined}
     rejected = Counter(reason.tolist())
     counts = {

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -5,7 +7,7 @@ import torch
 from safetensors.torch import load, save
 from sklearn.metrics import roc_auc_score
 
-from counterfeit.backbone import Embeddings, cross_fitting_folds
+from counterfeit.backbone import Embeddings, GenuineBank, GenuineGaussian, cross_fitting_folds
 from counterfeit.detector import Detector, TrainingSet, score_parts, train_detector
 from counterfeit.detector.batches import HeadBatches
 from counterfeit.detector.heads import PatchHeads, floored, top_mean
@@ -36,14 +38,14 @@ def training_set(shift: float, seed: int = 0, shuffled: bool = False) -> Trainin
     return TrainingSet(embeddings, label, yes.astype(float), np.stack([fold, fold], 1), masks, yes, yes)
 
 
-def trained(training: TrainingSet, epochs: int = 2) -> Detector:
+def trained(training: TrainingSet, epochs: int = 2, like: Detector | None = None) -> Detector:
     torch.manual_seed(0)
     detector = Detector(size=8 * GRID, folds=FOLDS, bank=64)
     trainer = pl.Trainer(
         max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, accelerator="cpu",
     )  # fmt: skip
-    train_detector(detector, trainer, training, seed=0)
+    train_detector(detector, trainer, training, seed=0, like=like)
     return detector.eval()
 
 
@@ -56,6 +58,19 @@ def test_a_planted_difference_is_found_on_fresh_images(detector: Detector) -> No
     label = np.r_[np.ones(60, np.int64), np.zeros(60, np.int64)]
     raw = detector.combination.raw(score_parts(detector, embedded(label, 0.5, seed=9)))
     assert roc_auc_score(label, raw) > 0.9
+
+
+def test_what_another_arm_knows_of_genuine_photographs_is_taken_over_and_changes_nothing(monkeypatch) -> None:
+    arm = training_set(shift=0.5)
+    counterfeits = arm.label == 1
+    other = replace(arm, embeddings=Embeddings(arm.embeddings.pooled.copy(), arm.embeddings.patches.copy()))
+    other.embeddings.pooled[counterfeits] += 1.0  # an arm differs in what it adds to the genuine
+    alone, like = trained(arm), trained(other)
+    for kind in (GenuineBank, GenuineGaussian):
+        monkeypatch.setattr(kind, "fit", lambda *given, **options: pytest.fail("fitted once more"))
+    beside = trained(arm, like=like)
+    for name, value in alone.state_dict().items():
+        assert torch.equal(value, beside.state_dict()[name]), name
 
 
 def test_cross_fitted_scores_of_noise_are_chance() -> None:

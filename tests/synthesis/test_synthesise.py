@@ -10,7 +10,7 @@ from torch import Tensor
 from counterfeit.backbone import Embeddings
 from counterfeit.gan.finished import leave_plain
 from counterfeit.gan.transplant import Sources, host_candidates
-from counterfeit.synthesis import Candidates, SynthesisSettings, synthesise
+from counterfeit.synthesis import Candidates, SynthesisSettings, choose, draw_candidates, synthesise
 
 SETTINGS = SynthesisSettings(count=6, overdraw=4)
 SIDE, GENUINE, COUNTERFEITS = 32, 20, 8
@@ -61,6 +61,18 @@ def test_a_bank_is_of_both_labels_with_hosts_and_donors_of_its_own(real: Candida
     assert (bank.host != bank.donor)[~drawn_by_rule].all() and (bank.label[drawn_by_rule] == 1).all()
     assert counts["kept"] == {"counterfeit": int((bank.label == 1).sum()), "genuine": int((bank.label == 0).sum())}
     assert bank.pixels.shape == (len(bank), SIDE, SIDE, 3) and bank.masks.shape == (len(bank), SIDE, SIDE)
+
+
+def test_two_choices_from_one_drawing_are_those_from_a_drawing_each(real: Candidates) -> None:
+    drawn = draw_candidates(real, leave_plain, SETTINGS, seed=1)
+    for hard in (0.5, 0.0, 0.5):
+        settings = replace(SETTINGS, hard=hard)
+        (bank, counts), (again, counts_again) = (
+            choose(real, drawn, settings, 1),
+            synthesise(real, leave_plain, settings, 1),
+        )
+        assert np.array_equal(bank.pixels, again.pixels) and bank.host.tolist() == again.host.tolist()
+        assert counts == counts_again
 
 
 def test_every_candidate_is_kept_or_counted_by_the_reason_against_it(real: Candidates) -> None:
