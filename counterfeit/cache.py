@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from counterfeit.errors import UserError
+from counterfeit.errors import UserError, naming
 
 
 def default_cache_folder() -> Path:
@@ -63,7 +63,7 @@ class ArrayCache:
         values = np.ascontiguousarray(values, dtype=self.dtype)
         if values.shape != (len(keys), *self.shape):
             raise ValueError(f"{len(keys)} keys of rows {self.shape} do not fit values of shape {values.shape}")
-        with self._locked():
+        with naming(self._values), self._locked():
             self._refresh()
             fresh = [i for i, key in enumerate(keys) if key not in self._index]
             with self._values.open("r+b" if self._values.exists() else "w+b") as file:

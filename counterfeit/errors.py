@@ -1,16 +1,26 @@
 """How a verb ends: its exit codes, and a user's mistake or an interruption told in one line instead of a traceback."""
 
+import errno
 import functools
+import os
 import re
 import sys
 from argparse import ArgumentError
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import ParamSpec
 
 DONE, NOT_SOUND, USER_ERROR, GATE_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 Parameters = ParamSpec("Parameters")
 KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 EXPECTED = re.compile(r"Expected (?:a )?(?:<class '(\w+)'>|typing\.Literal\[([^]]*)])")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+OF_CLASS = re.compile(r"^Namespace\(class_path='([^']+)'.*")
+PROBLEM = re.compile(
+    r"Problem with given class_path '([^']+)': (.*?)(?= - (?:Expected|Not a valid|Problem)| Given value|$)"
+)
 GOT = re.compile(r"(?:Got value|Given value): (.*?)(?= - Expected| Given value type|$)")
 
 
@@ -26,15 +36,41 @@ def one_line(message: object) -> str:
     return " ".join(str(message).split())
 
 
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name ``path`` in what the system refuses meanwhile, where it names no file itself, as of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def refusal(error: OSError) -> str | None:
+    """What the system refuses the user: where, why and what to do; ``None`` for all other failures."""
+    advice = {
+        **dict.fromkeys(FULL, "make room there, then give the same command again"),
+        **dict.fromkeys(FORBIDDEN, "allow it, or choose another place"),
+        errno.ENAMETOOLONG: "choose a shorter name",
+    }.get(error.errno or 0)
+    if advice is None:
+        return None
+    place = "a file could not be written" if error.filename is None else os.fsdecode(error.filename)
+    return one_line(f"{place}: {os.strerror(error.errno or 0)}; {advice}")
+
+
 def plainly(error: ArgumentError) -> str:
     """What jsonargparse says of an option, in one line; for a value of another kind, what is expected instead."""
     said = one_line(error)
     key, got, expected = re.match(r'Parser key "([^"]+)"', said), GOT.search(said), EXPECTED.findall(said)
+    if key and (problem := PROBLEM.search(said)):
+        return f"--{key[1]}: {problem[1]}: {problem[2]}"
     kinds = {kind for kind, _ in expected} - {"", "NoneType"}
     choices = ", ".join(choices for _, choices in expected if choices)
     if not key or not got or len(expected) < said.count("Expected ") or len(kinds) + bool(choices) != 1:
         return said
-    option, value = f"--{key[1]}", got[1]
+    option, value = f"--{key[1]}", OF_CLASS.sub(r"\1", got[1])
     if choices:
         return f"{option}: {value} is none of {choices.replace(chr(39), '')}"
     (kind,) = kinds
@@ -46,7 +82,8 @@ def plainly(error: ArgumentError) -> str:
 def verb(main: Callable[Parameters, int]) -> Callable[Parameters, int]:
     """Let a ``main`` return an exit code whatever happens: 2 for a user's mistake, 130 for Ctrl+C.
 
-    What is no mistake of the user's, and ``--help``, go through.
+    A full disk, a place that may not be written and too little memory are told like a mistake. All else, a defect of
+    ours and ``--help``, goes through.
     """
 
     @functools.wraps(main)
@@ -55,6 +92,14 @@ def verb(main: Callable[Parameters, int]) -> Callable[Parameters, int]:
             return main(*args, **options)
         except (UserError, ArgumentError) as error:
             print(f"error: {plainly(error) if isinstance(error, ArgumentError) else error}", file=sys.stderr)
+            return USER_ERROR
+        except OSError as error:
+            if (told := refusal(error)) is None:
+                raise
+            print(f"error: {told}", file=sys.stderr)
+            return USER_ERROR
+        except MemoryError as error:
+            print(f"error: out of memory ({one_line(error) or 'no more is said'}); ask for less", file=sys.stderr)
             return USER_ERROR
         except (KeyboardInterrupt, SystemExit) as error:
             # Lightning turns Ctrl+C during its fit into SystemExit.

@@ -4,11 +4,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import jsonargparse
-
 from counterfeit.errors import DONE, GATE_FAILED, verb
 from counterfeit.evaluation.comparison import last_lines
 from counterfeit.evaluation.rebuild import read_config, rebuild_comparison
+from counterfeit.options import Parser
 from counterfeit.report.html import write_report
 
 
@@ -42,7 +41,7 @@ def evaluate(run: str, robustness: bool = False, gate: bool = False) -> int:
 @verb
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input, 3 the gate."""
-    parser = jsonargparse.ArgumentParser(
+    parser = Parser(
         prog="python -m counterfeit.evaluate",
         description="Rebuild comparison.json and report.html from the predictions in a run folder; nothing is trained.",
         exit_on_error=False,

@@ -8,14 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import jsonargparse
-
 from counterfeit.data.files import write_json, write_text
 from counterfeit.detector.card import GRAPH, WEIGHTS, read_card
 from counterfeit.detector.engine import load_detector, onnx_engine
 from counterfeit.detector.graph import detector_onnx
 from counterfeit.detector.parity import TOLERANCE, Parity, awkward_images, parity
 from counterfeit.errors import DONE, UserError, verb
+from counterfeit.options import Parser
 from counterfeit.output import check_free, draft
 from counterfeit.report.model_card import model_card
 
@@ -54,7 +53,7 @@ def export(run: str, out: str) -> Parity:
 @verb
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input or engines that disagree."""
-    parser = jsonargparse.ArgumentParser(
+    parser = Parser(
         prog="python -m counterfeit.export",
         description="Export the detector of a run for other programs, and check that ONNX Runtime agrees with torch.",
         exit_on_error=False,

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import shlex
 import signal
 import sys
@@ -25,14 +26,17 @@ from counterfeit.experiment import ExperimentSettings, Outcome, Stage, run
 from counterfeit.experiment.folder import next_run
 from counterfeit.experiment.run import Plan
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
+from counterfeit.options import check_options, check_seed, config_read
 from counterfeit.synthesis import SynthesisSettings
 
 DESCRIPTION = (
     "Train detectors with and without synthetic counterfeits, compare them on real test images, and say with intervals "
     "whether the synthetic images helped. Without --data.root, on drawn labels."
 )
+CLASS_PATH = re.compile(r"Problem with given class_path '([^']+)'")  # as jsonargparse says it
 TRAINER_DEFAULTS = {
     "max_epochs": 6,
+    "devices": 1,
     "logger": False,
     "enable_checkpointing": False,
     "enable_progress_bar": False,
@@ -57,10 +61,28 @@ class FitCLI(LightningCLI):
         parser.add_argument("--gate", action="store_true", help="exit with 3 if the verdict is HURTS")
         parser.link_arguments("data.size", "model.size")
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse, and refuse what no setting can mean."""
+        with config_read():
+            super().parse_arguments(parser, args)
+        check_options(self.config)
+        if isinstance(self.config.seed_everything, int) and not isinstance(self.config.seed_everything, bool):
+            check_seed("seed_everything", self.config.seed_everything)
+
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """The trainer; options that it refuses are the user's mistake."""
         with _refusals("--trainer"):
             return super().instantiate_trainer(**kwargs)
+
+    def instantiate_classes(self) -> None:
+        """Detector, data and trainer; a logger or callback whose package is missing is told with what to install."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            named, missing = CLASS_PATH.search(str(error)), _import_error(error)
+            if not named or missing is None:
+                raise
+            raise UserError(f"{named[1]}: {missing}") from error
 
     def plan(self) -> Plan:
         """What the parsed configuration asks for; detectors and trainers are made afresh for every arm."""
@@ -163,8 +185,15 @@ def _refusals(option: str) -> Iterator[None]:
     """What Lightning's trainer refuses is the user's mistake."""
     try:
         yield
-    except (ValueError, MisconfigurationException) as error:
+    except (ValueError, TypeError, MisconfigurationException) as error:
         raise UserError(f"{option}: {error}") from error
+
+
+def _import_error(error: BaseException | None) -> ImportError | None:
+    """The import that failed below an error; ``None`` if it has another reason."""
+    while error is not None and not isinstance(error, ImportError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _print_end(outcome: Outcome, own: bool) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jsonargparse
 import pyarrow as pa
 from rich.console import Console
 
@@ -18,7 +17,8 @@ from counterfeit.detector.card import BANDS
 from counterfeit.detector.engine import EngineName, available_processors
 from counterfeit.detector.scorer import Scorer
 from counterfeit.detector.stream import score_listing
-from counterfeit.errors import DONE, UserError, verb
+from counterfeit.errors import DONE, UserError, naming, verb
+from counterfeit.options import Parser
 
 
 def predict(
@@ -51,9 +51,9 @@ def predict(
         raise UserError(f"--workers {workers} is no number of processes; 0 decodes in this one")
     listing = _of_photograph(Path(photographs)) or read_listing(Path(photographs), Path(root) if root else None)
     scorer = Scorer.load(run, engine, device)
-    counts = score_listing(
-        scorer, listing, Path(out), _cache_folder(cache), available_processors() if workers is None else workers
-    )
+    folder, processes = _cache_folder(cache), available_processors() if workers is None else workers
+    with naming(Path(out)):
+        counts = score_listing(scorer, listing, Path(out), folder, processes)
     if not counts["ok"]:
         csv = Path(out) / "scores.csv"
         raise UserError(f"nothing was scored ({_reasons(counts)}): {csv} says why; mend that and choose another --out")
@@ -63,7 +63,7 @@ def predict(
 @verb
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input, 130 interrupted."""
-    parser = jsonargparse.ArgumentParser(
+    parser = Parser(
         prog="python -m counterfeit.predict",
         description="Score photographs: a row for each, from which review goes on.",
         exit_on_error=False,

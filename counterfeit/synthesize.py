@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jsonargparse
 import numpy as np
@@ -22,6 +23,7 @@ from counterfeit.gan.finished import load_generate
 from counterfeit.gan.settings import GanSettings
 from counterfeit.gan.train import train_refiner
 from counterfeit.gan.transplant import Sources, to_pixels
+from counterfeit.options import Parser, check_seed
 from counterfeit.output import check_free, writing
 from counterfeit.synthesis import write_bank
 
@@ -68,6 +70,7 @@ def more(run: Path, out: Path, count: int, draw: int, seed: int | None) -> str:
     check_free(out)
     if count < 1 or draw < 1:
         raise UserError("--count and --draw must be at least 1")
+    check_seed("draw", draw)
     opened = reopen(run, seed)
     bank, provenance = opened.cells.more(opened.seed, count, draw)
     with writing(out):
@@ -80,6 +83,7 @@ def learn_digits(data: Digits, out: Path, gan: GanSettings, seed: int) -> str:
     """Train a generator on digits and write ``samples.png``; arguments as of :func:`synthesize`."""
     if gan.kind == "refiner":
         raise UserError("--gan.kind refiner needs photographs of both labels: choose dcgan or noise for digits")
+    check_seed("seed", seed)
     with writing(out):
         finished, begun = (out / "samples.png").exists(), (out / "samples").is_dir()
     if finished:
@@ -117,7 +121,8 @@ def main(args: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     try:
         given, prog = None if args is None else list(args), "python -m counterfeit.synthesize"
-        print(jsonargparse.auto_cli(synthesize, args=given, as_positional=False, exit_on_error=False, prog=prog))
+        options: dict[str, Any] = {"as_positional": False, "exit_on_error": False, "parser_class": Parser, "prog": prog}
+        print(jsonargparse.auto_cli(synthesize, args=given, **options))
     except SIGTERMException:
         print("stopped by SIGTERM; the same command continues", file=sys.stderr)
         return TERMINATED

@@ -1,15 +1,17 @@
 """How a verb ends: a mistake or an interruption in one line, its exit code, and help that is written for users."""
 
+import errno
 import importlib
 import signal
 import sys
 from argparse import ArgumentError
+from pathlib import Path
 
 import pytest
 
 from counterfeit import fit, review
 from counterfeit.__main__ import VERBS
-from counterfeit.errors import UserError, verb
+from counterfeit.errors import UserError, naming, verb
 
 
 def test_a_message_written_over_several_lines_becomes_one():
@@ -31,6 +33,44 @@ def test_a_verb_ends_in_one_line_and_its_code(raised, code, line, capsys):
 
     assert main([]) == code
     assert capsys.readouterr().err == line + "\n"
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (OSError(errno.ENOSPC, "full", "runs/a"), "runs/a: No space left on device; make room there"),
+        (OSError(errno.EFBIG, "too large", b"runs/a"), "runs/a: File too large; make room there"),
+        (PermissionError(errno.EACCES, "no", "runs/a"), "runs/a: Permission denied; allow it, or choose"),
+        (OSError(errno.EROFS, "no", "runs/a"), "runs/a: Read-only file system; allow it, or choose"),
+        (OSError(errno.ENAMETOOLONG, "no", "a" * 300), "File name too long; choose a shorter"),
+        (OSError(errno.ENOSPC, "full"), "a file could not be written: No space left on device"),
+        (MemoryError("Unable to allocate\n9 TiB"), "out of memory (Unable to allocate 9 TiB)"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(raised, said, capsys):
+    @verb
+    def main():
+        raise raised
+
+    assert main() == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: ") and said in line and line.count("\n") == 1
+
+
+def test_a_missing_file_is_a_defect_and_goes_through():
+    @verb
+    def main():
+        Path("nowhere/at/all").read_text()
+
+    with pytest.raises(FileNotFoundError):
+        main()
+
+
+def test_what_is_being_written_is_named_where_the_system_does_not(tmp_path):
+    for raised, name in ((OSError(errno.ENOSPC, "full"), "here"), (OSError(errno.ENOSPC, "full", "there"), "there")):
+        with pytest.raises(OSError) as caught, naming(Path("here")):
+            raise raised
+        assert caught.value.filename == name
 
 
 def test_an_interruption_that_lightning_turned_into_an_exit_is_one():

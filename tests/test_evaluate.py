@@ -108,7 +108,10 @@ def test_what_the_run_decided_itself_is_kept(hurt):
     ("spoil", "message"),
     [
         (lambda run: (run / "config.yaml").unlink(), "holds no run"),
+        (lambda run: (run / "config.yaml").write_bytes(b"\x7fELF\xd0"), "cannot be read"),
         (lambda run: (run / "comparison.json").write_text("{"), "not valid JSON; delete it"),
+        (lambda run: (run / "comparison.json").write_text('{"resamples": -5}'), "delete it, and it is made again"),
+        (lambda run: (run / "comparison.json").write_text("[]"), "delete it, and it is made again"),
         (lambda run: [f.unlink() for f in run.glob("detector/*/*/*/predictions.parquet")], "holds no predictions"),
         (lambda run: [f.unlink() for f in run.glob("detector/*/real/*/predictions.parquet")], "no arm 'real'"),
     ],

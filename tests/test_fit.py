@@ -283,6 +283,31 @@ def test_a_run_stopped_in_the_gan_continues_to_the_same_end(
 
 
 @pytest.mark.slow
+def test_a_run_killed_in_every_later_stage_continues_to_the_same_end(
+    finished: tuple[Path, str], tiny: list[str], tmp_path: Path
+) -> None:
+    (whole, _), out = finished, tmp_path / "run"
+    command = [sys.executable, "-m", "counterfeit.fit", *tiny, "--out", str(out)]
+    # What a stage writes first, or the stage before it last, and something that it has not written when it is killed.
+    for sign, later in (
+        ("transplant/0/manifest.parquet", "detector/0/real/0/predictions.parquet"),
+        ("detector/0/real/0/predictions.parquet", "comparison.json"),
+        ("comparison.json", "report.html"),
+        ("detector.json", "report.html"),
+    ):
+        process = interrupted(command, out / sign, signal.SIGKILL)
+        assert process.wait(timeout=60) == -signal.SIGKILL
+        assert not (out / later).exists()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT)
+    assert done.returncode == 0, done.stderr
+    names = {path.relative_to(whole) for path in whole.glob("detector/*/*/*/predictions.parquet")}
+    assert len(names) == 5
+    for name in [*sorted(names), "detector.safetensors", "detector.json", "comparison.json"]:
+        assert (out / name).read_bytes() == (whole / name).read_bytes(), name
+    assert not list(out.rglob("*.partial"))
+
+
+@pytest.mark.slow
 def test_a_refiner_that_failed_three_times_is_replaced_by_plain_transplants(
     tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

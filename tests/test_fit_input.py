@@ -1,5 +1,6 @@
 """Input that cannot work, and what is said of it: one line, before anything is written."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,36 @@ MISTAKES = {
     "--gan_trainer.devices=2": "one device",
     "--trainer.precision=64-true": "--gan_trainer.precision",
     "--stages=[repot]": "repot",
+    "--stages=[]": "--stages is empty",
+    "--seeds=[]": "--seeds is empty",
+    "--seeds=[99999999999999999999]": "from 0 to 4294967295",
+    "--seed_everything=-1": "from 0 to 4294967295",
+    "--trainer.max_epochs=0": "--trainer.max_epochs 0: nothing would be trained",
+    "--trainer.max_epochs=-1": "never end",
+    "--trainer.max_steps=0": "--trainer.max_steps 0: nothing would be trained",
+    "--trainer.limit_train_batches=0": "limit_train_batches",
+    "--trainer.limit_train_batches=0.001": "limit_train_batches",
+    "--trainer.overfit_batches=0.001": "overfit_batches",
+    "--trainer.max_time=00:00:00:00": "--trainer.max_time",
+    "--trainer.fast_dev_run=true": "--trainer.fast_dev_run",
+    "--trainer.devices=2": "heads train in seconds on one device",
+    "--trainer.devices=-1": "--trainer: `devices`",
+    "--trainer.strategy=ddp": "heads train in seconds on one device",
+    "--trainer.num_nodes=2": "heads train in seconds on one device",
+    "--gan.kimg=0": "gan.kimg",
+    "--gan.kimg=nan": "--gan.kimg: nan is not a number",
+    "--gan.kimg=.nan": "--gan.kimg: nan is not a finite number",
+    "--gan.diversity=-1": "gan.diversity",
+    "--data.fractions=[.nan,0.5,0.5]": "--data.fractions",
+    "--experiment.doses=[.nan]": "--experiment.doses",
+    "--experiment.alpha=.inf": "--experiment.alpha",
+    "--experiment.operating_point=fpr<=nan": "fpr<=0.05",
+    "--model.lr=.nan": "--model.lr",
+    "--model.patch_penalty=-1": "--model.patch_penalty",
+    "--trainer.gradient_clip_val=.inf": "--trainer.gradient_clip_val",
+    "--data.root=": "data.root is empty",
+    "--config=/dev/null": "not a file",
+    "--trainer.logger=TensorBoardLogger": "TensorBoardLogger: the following arguments are required: save_dir",
     "--config=nowhere.yaml": "nowhere.yaml",
 }
 
@@ -74,6 +105,51 @@ def test_a_cache_that_cannot_be_created_is_one_line(tmp_path: Path, capsys: pyte
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1 and "set --data.cache" in lines[0]
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_logger_without_its_package_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(self: object, *args: object, **options: object) -> None:
+        raise ModuleNotFoundError("try `pip install mlflow`")
+
+    monkeypatch.setattr("pytorch_lightning.loggers.MLFlowLogger.__init__", missing)
+    assert main(["--trainer.logger=pytorch_lightning.loggers.MLFlowLogger", f"--out={tmp_path / 'out'}"]) == 2
+    line = capsys.readouterr().err
+    assert line == "error: pytorch_lightning.loggers.MLFlowLogger: try `pip install mlflow`\n"
+
+
+def test_an_empty_out_is_no_run_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*SMALL, f"--data.cache={tmp_path / 'cache'}", "--out="]) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_folder_with_a_damaged_configuration_is_left_alone(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for content in (b"\xd0\x00", b"[1", b"- 1"):
+        (tmp_path / "config.yaml").write_bytes(content)
+        assert main([*SMALL, f"--data.cache={cache}", f"--out={tmp_path}"]) == 2
+        assert capsys.readouterr().err.endswith("is damaged; choose another --out folder\n")
+        assert (tmp_path / "config.yaml").read_bytes() == content
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is imitated by /dev/full")
+def test_a_full_disk_is_one_line_and_the_same_command_continues(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    command = [*SMALL, f"--data.cache={cache}", f"--out={out}", "--stages=[data]"]
+    assert main(command) == 0
+    manifest = (out / "manifest.parquet").read_bytes()
+    (out / f".manifest.parquet.{os.getpid()}").symlink_to("/dev/full")
+    capsys.readouterr()
+    assert main(command) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"error: {out / 'manifest.parquet'}: No space left on device; make room")
+    assert (out / "manifest.parquet").read_bytes() == manifest
+    assert main(command) == 0
 
 
 def test_smote_of_a_single_counterfeit_is_refused_before_anything_is_trained(

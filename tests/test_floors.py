@@ -10,7 +10,7 @@ import counterfeit
 PACKAGE = Path(counterfeit.__file__).parent
 FLOORS = (  # from low to high; what shares a floor knows nothing of each other
     {"errors"},
-    {"cache", "output"},
+    {"cache", "output", "options"},
     {"backbone"},
     {"data"},
     {"gan", "detector", "evaluation"},

@@ -19,7 +19,7 @@ from counterfeit.data.labels import write_labels
 from counterfeit.data.manifest import check_splits, read_manifest
 from counterfeit.data.split import limit_counterfeits, split_groups
 from counterfeit.data.transforms import Preset, augment
-from counterfeit.errors import UserError
+from counterfeit.errors import UserError, naming
 
 DRAWN_HANDFUL = 16  # training counterfeits of the drawn labels: few, as they are in life
 
@@ -124,7 +124,9 @@ class ProductData(pl.LightningDataModule):
         if self.root is None and not self.folder.exists():
             make_cache_folder(self.cache)
             size = max(self.size, 128)
-            write_labels(self.folder, genuine=self.drawn_genuine, counterfeit=self.drawn_counterfeit, size=size, seed=0)
+            counts = {"genuine": self.drawn_genuine, "counterfeit": self.drawn_counterfeit}
+            with naming(self.folder):
+                write_labels(self.folder, **counts, size=size, seed=0)
 
     def setup(self, stage: str | None = None) -> None:
         """Read, check, decode and group the photographs.

@@ -183,6 +183,8 @@ def read_inside(root: Path, path: str) -> bytes:
 
 def _read(file: Path) -> bytes:
     try:
+        if file.exists() and not file.is_file():  # reading a named pipe would wait for ever
+            raise BadImage("unreadable")
         content = file.read_bytes()
     except FileNotFoundError as error:
         raise BadImage("missing") from error

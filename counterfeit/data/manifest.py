@@ -12,7 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from counterfeit.data.walk import SUFFIXES, ignored_in_words, photographs_below
-from counterfeit.errors import UserError
+from counterfeit.errors import UserError, naming
 
 LABELS = {"genuine": 0, "counterfeit": 1, "0": 0, "1": 1}
 SPLITS = ("train", "validation", "test")
@@ -50,7 +50,9 @@ def read_manifest(root: Path, manifest: Path | None = None) -> pa.Table:
     if not root.is_dir():
         raise UserError(f"there is no folder {root}; set --data.root to the folder of your photographs")
     if manifest is None:
-        manifest = next((path for path in (root / "manifest.csv", root / "manifest.parquet") if path.is_file()), None)
+        manifest = next((path for path in (root / "manifest.csv", root / "manifest.parquet") if path.exists()), None)
+        if manifest is not None and not manifest.is_file():
+            raise UserError(f"{manifest} is no file: put a table there, or nothing to go by the folders")
     rows, ignored = _rows_of_folders(root) if manifest is None else (_rows_of_table(manifest), "")
     place = str(manifest or root) + (f" (left out by suffix: {ignored})" if ignored else "")
     if not rows:
@@ -140,10 +142,11 @@ def write_table(table: pa.Table, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if path.suffix == ".csv":
-            pa.csv.write_csv(table, temporary)
-        else:
-            pa.parquet.write_table(table, temporary)
+        with naming(path):
+            if path.suffix == ".csv":
+                pa.csv.write_csv(table, temporary)
+            else:
+                pa.parquet.write_table(table, temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

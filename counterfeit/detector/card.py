@@ -70,7 +70,7 @@ def read_card(folder: Path) -> Card:
         raise UserError(f"{folder} holds no detector.json; --run takes a run folder or an export")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Card(
+        card = Card(
             folder,
             sha256=str(content["sha256"]),
             onnx_sha256=content.get("onnx_sha256"),
@@ -79,10 +79,20 @@ def read_card(folder: Path) -> Card:
             bands={**content["bands"]},
             calibration=[*content["calibration"]],
         )
+        _check_numbers(card)
+        return card
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} is damaged or of another version; write it anew: {again} --stages '[compare]'"
         ) from error
+
+
+def _check_numbers(card: Card) -> None:
+    """Raise ``KeyError``, ``TypeError`` or ``ValueError`` where what scores are judged by is missing or no number."""
+    numbers = [card.threshold, float(card.bands["genuine_below"]), float(card.bands["counterfeit_from"])]
+    numbers += [float(part[name]) for part in card.calibration for name in ("low", "high", "n", "counterfeits")]
+    if not np.isfinite(numbers).all() or not card.operating_point["rule"] or card.size < 1:
+        raise ValueError("a number is none")
 
 
 def read_checked(path: Path, sha256: str | None) -> bytes:

@@ -97,10 +97,10 @@ def load_detector(card: Card) -> "Detector":
     from counterfeit.detector.module import Detector
 
     weights = load(read_checked(card.folder / WEIGHTS, card.sha256))
-    detector = Detector(**card.hyperparameters)
     try:
+        detector = Detector(**card.hyperparameters)
         detector.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise UserError(
             f"{card.folder / WEIGHTS} is of another version of counterfeit: fit the detector again"
         ) from error

@@ -1,6 +1,7 @@
 """The detector as a LightningModule: raw images in, calibrated logits out."""
 
 import copy
+import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -57,8 +58,11 @@ class Detector(pl.LightningModule):
         for name, value, least in (("folds", folds, 2), ("bank", bank, 1), ("hidden", hidden, 1), ("rank", rank, 1)):
             if value < least:
                 raise UserError(f"--model.{name} must be at least {least}, not {value}")
-        if lr <= 0:
+        if not 0 < lr < math.inf:
             raise UserError(f"--model.lr must be above 0, not {lr}")
+        for name, strength in (("image_penalty", image_penalty), ("patch_penalty", patch_penalty)):
+            if not 0 <= strength < math.inf:
+                raise UserError(f"--model.{name} must not be below 0, not {strength}")
         self.save_hyperparameters()
         self.size, self.folds, self.lr = size, folds, lr
         self.image_penalty, self.patch_penalty = image_penalty, patch_penalty

@@ -46,7 +46,7 @@ def read_config(run: Path) -> dict[str, Any]:
         config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"--run {run} holds no run: there is no config.yaml in it; name the folder of a run") from error
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{run / 'config.yaml'} cannot be read; restore it from the run's first start") from error
     return config if isinstance(config, dict) else {}
 
@@ -58,7 +58,10 @@ def _read_comparison(path: Path) -> dict[str, Any]:
         return {}
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON; delete it, and it is made again") from error
-    return before if isinstance(before, dict) else {}
+    resamples = before.get("resamples", 1) if isinstance(before, dict) else None
+    if not isinstance(resamples, int) or resamples < 1:
+        raise UserError(f"{path} is not what the stage compare wrote; delete it, and it is made again")
+    return dict(before)
 
 
 def _as_configured(config: Mapping[str, Any], arms: list[str]) -> list[str]:

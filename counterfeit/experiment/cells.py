@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from counterfeit.backbone import Embedder, Embeddings
+from counterfeit.data.files import write_bytes
 from counterfeit.data.manifest import write_table
 from counterfeit.detector import PARTS, Detector, TrainingSet, fold_levels, score_parts, train_detector
 from counterfeit.errors import UserError
@@ -265,10 +266,7 @@ def _logits(detector: Detector, embeddings: Embeddings, fold: NDArray[np.int64] 
 
 def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Write tensors by rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_suffix(".partial")
-    save_file({name: value.contiguous() for name, value in tensors.items()}, written)
-    written.replace(path)
+    write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}))
 
 
 def _load_heads(detector: Detector, path: Path) -> None:

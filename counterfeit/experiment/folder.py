@@ -70,7 +70,11 @@ class RunFolder:
         if self.path.exists() and any(self.path.iterdir()):
             if not self.config.is_file():
                 raise UserError(f"--out {self.path} exists and holds no run; choose another folder")
-            if differing := differences(self.config.read_text(), config):
+            try:
+                differing = differences(self.config.read_text(encoding="utf-8"), config)
+            except (UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+                raise UserError(f"{self.config} is damaged; choose another --out folder") from error
+            if differing:
                 raise UserError(
                     f"--out {self.path} holds a run of another configuration ({differing}); choose another folder"
                 )

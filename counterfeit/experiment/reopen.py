@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pyarrow.parquet as pq
-import yaml  # type: ignore[import-untyped]
 
 from counterfeit.backbone import Embedder
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import Detector
 from counterfeit.errors import UserError
+from counterfeit.evaluation.rebuild import read_config
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
@@ -46,24 +46,27 @@ def reopen(path: Path, number: int | None = None) -> Reopened:
     folder = RunFolder(path)
     if not folder.config.is_file() or not folder.splits.is_file():
         raise UserError(f"--run {path} is not the folder of a run: it lacks config.yaml or splits.parquet")
-    config: dict[str, Any] = yaml.safe_load(folder.config.read_text())
-    chosen = config["seeds"][0] if number is None else number
-    if chosen not in config["seeds"]:
-        raise UserError(f"--run {path} has the seeds {config['seeds']}, not {chosen}")
-    data = ProductData(**config["data"])
+    config = read_config(path)
+    try:
+        seeds, model, rule = list(config["seeds"]), config["model"], config["experiment"]["operating_point"]
+        chosen = seeds[0] if number is None else number
+        data = ProductData(**config["data"])
+        gan, synthesis = GanSettings(**config["gan"]), SynthesisSettings(**config["synthesis"])
+        example = Detector(**model, size=data.size)
+    except (KeyError, IndexError, TypeError) as error:
+        raise UserError(f"{folder.config} is damaged or of another version ({error}): start a new run") from error
+    if chosen not in seeds:
+        raise UserError(f"--run {path} has the seeds {seeds}, not {chosen}")
 
     def make_detector() -> Detector:
-        return Detector(**config["model"], size=data.size)
+        return Detector(**model, size=data.size)
 
     data.prepare_data()
     data.setup()
-    example = make_detector()
     embedder = Embedder(str(example.hparams["backbone"]), data.size, data.cache)
     data.group(embedder)
     seed = Seed(chosen, data, embedder, example.folds, int(example.hparams["bank"]))
     _check_same(folder, seed)
-    gan, synthesis = GanSettings(**config["gan"]), SynthesisSettings(**config["synthesis"])
-    rule = config["experiment"]["operating_point"]
     return Reopened(seed, Cells(folder, make_detector, _train_nothing, rule, synthesis, gan), synthesis)
 
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,7 @@ from counterfeit.data.files import write_json
 from counterfeit.data.images import write_quarantine
 from counterfeit.data.manifest import write_table
 from counterfeit.detector import Detector
-from counterfeit.errors import UserError
+from counterfeit.errors import UserError, naming
 from counterfeit.evaluation.arms import BASELINE, CONTROLS
 from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison
@@ -29,6 +28,7 @@ from counterfeit.evaluation.predictions import read_cell
 from counterfeit.experiment.arms import BANKS
 from counterfeit.experiment.audit import write_audits
 from counterfeit.experiment.cells import Cells
+from counterfeit.experiment.checks import Stage, check_seeds, check_trainer, chosen_stages
 from counterfeit.experiment.curve import available_counts, write_curve
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.gallery import write_gallery
@@ -43,8 +43,6 @@ from counterfeit.report.html import write_report
 from counterfeit.synthesis import SynthesisSettings
 from counterfeit.synthesis.mixing import check_smote
 
-Stage = Literal["data", "gan", "synthesis", "detector", "compare", "curve", "holdout", "report"]
-STAGES: tuple[Stage, ...] = get_args(Stage)
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -96,20 +94,22 @@ def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None) -> Outcome
     Raises:
         UserError: the input, the plan or the folder cannot be used; nothing was overwritten.
     """
-    _check_seeds(plan.seeds)
+    check_seeds(plan.seeds)
     if len(plan.experiment.cells()) < 2 and (stages is None or "compare" in stages):
         raise UserError(
             "experiment.arms names nothing to compare 'real' with: add an arm, or leave compare out of --stages"
         )
     parse_rule(plan.experiment.operating_point)
-    chosen = _chosen_stages(plan.experiment, stages)
+    chosen = chosen_stages(plan.experiment, stages)
+    check_trainer(plan.make_trainer())
     folder = RunFolder(out)
     folder.check(plan.config, stages is not None)
     plan.data.prepare_data()
     plan.data.setup()
     started = _Run(plan, folder)
     folder.claim(plan.config, stages is not None)  # not before the splits are known to be possible
-    return started.stages(chosen)
+    with naming(folder.path):
+        return started.stages(chosen)
 
 
 class _Run:
@@ -268,26 +268,6 @@ def _dose_reason(product: str, doses: int, used: list[float]) -> str:
         f"{reason}; {min(used):.2f} to {max(used):.2f} was used: masks are believed as far as the distance from "
         "genuine patches tells the training counterfeits, and count less where photographs alone leave little to learn"
     )
-
-
-def _chosen_stages(experiment: ExperimentSettings, named: Sequence[Stage] | None) -> list[Stage]:
-    """Those named, in their own order; without names all but those that the experiment does not ask for."""
-    unset: dict[Stage, str] = {}
-    if experiment.learning_curve is None:
-        unset["curve"] = "experiment.learning_curve, as in '[8,16,32]'"
-    if experiment.holdout_kind is None:
-        unset["holdout"] = "experiment.holdout_kind, as in all"
-    for stage, option in unset.items():
-        if named is not None and stage in named:
-            raise UserError(f"the stage {stage} needs --{option}")
-    return [stage for stage in STAGES if (stage in named if named is not None else stage not in unset)]
-
-
-def _check_seeds(seeds: list[int]) -> None:
-    if not seeds:
-        raise UserError("--seeds is empty: name at least one, as in --seeds '[0,1,2]'")
-    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise UserError(f"--seeds {seeds}: name each seed once, none below 0")
 
 
 def _counts(data: ProductData, split: NDArray[np.str_]) -> str:

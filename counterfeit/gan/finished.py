@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from counterfeit.data.files import file_sha256, write_json
+from counterfeit.data.files import file_sha256, write_bytes, write_json
 from counterfeit.errors import UserError
 from counterfeit.gan.networks import LATENT
 from counterfeit.gan.refiner import Refiner
@@ -127,7 +127,7 @@ def load_checkpoint(path: Path, settings: GanSettings, seed: int) -> dict[str, A
 def finish(folder: Path, gan: Generative, settings: GanSettings, seed: int, attempt: int, reason: str | None) -> None:
     """Write the averaged generator, then ``done.json``, then drop the checkpoint."""
     weights = {k: v.detach().cpu().contiguous() for k, v in gan.average.state_dict().items()}
-    save_file(weights, folder / "gan.safetensors")
+    write_bytes(folder / "gan.safetensors", save(weights))
     done = {
         "seed": seed,
         "attempt": attempt,

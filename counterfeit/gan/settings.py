@@ -1,5 +1,6 @@
 """How a generator is trained, whichever of the three it is."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -62,14 +63,20 @@ class GanSettings:
             raise UserError(f"gan.batch_size must be even, half of each label, not {self.batch_size}")
         if self.crop < 32 or self.crop % 8:
             raise UserError(f"gan.crop must be a multiple of 8 pixels and at least 32, not {self.crop}")
-        if min(self.kimg, self.noise_kimg) <= 0 or not 0 <= self.core <= 1:
-            raise UserError("gan.kimg and gan.noise_kimg must be above 0, and gan.core between 0 and 1")
+        if not 0 <= self.core <= 1:
+            raise UserError(f"gan.core is a share between 0 and 1, not {self.core}")
+        for name in ("kimg", "noise_kimg"):
+            if not 0.001 <= getattr(self, name) < math.inf:
+                raise UserError(f"gan.{name} is in thousands of images, at least 0.001, not {getattr(self, name)}")
         for name in ("pool", "sample_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"gan.{name} must be at least 1, not {getattr(self, name)}")
         for name in ("lr", "noise_lr", "ema_half_life"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"gan.{name} must be above 0, not {getattr(self, name)}")
+        for name in ("identity_inside", "identity_outside", "diversity", "penalty"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"gan.{name} is a weight and not below 0, not {getattr(self, name)}")
         if self.kind != "refiner" and self.crop & (self.crop - 1):
             raise UserError(f"gan.crop must be a power of 2 for gan.kind {self.kind}, as 64, not {self.crop}")
 

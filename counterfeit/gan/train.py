@@ -1,6 +1,7 @@
 """Train a generator in one folder: metrics, samples, checkpoints, restarts; killed runs continue where they were."""
 
 import dataclasses
+import io
 import sys
 import time
 import warnings
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, Progress, TimeRemainingColumn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from counterfeit.data.files import write_bytes
 from counterfeit.errors import UserError
 from counterfeit.gan.finished import NEXT_ATTEMPT, finish, load_checkpoint, load_gan, load_refiner, read_done
 from counterfeit.gan.health import diagnose, write_history
@@ -194,9 +196,9 @@ class Recorder(pl.Callback):
             "attempt": self.attempt,
             "settings": dataclasses.asdict(self.settings),
         }
-        written = self.folder / "last.ckpt.part"
-        torch.save(state, written)
-        written.replace(self.folder / "last.ckpt")
+        content = io.BytesIO()
+        torch.save(state, content)
+        write_bytes(self.folder / "last.ckpt", content.getvalue())
 
 
 def crossed(images: int, before: int, every: int) -> bool:

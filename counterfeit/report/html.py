@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from counterfeit.data.files import write_text
 from counterfeit.evaluation.comparison import METRIC_NAMES, Comparison, Difference, Level, points
 from counterfeit.evaluation.metrics import METRICS, Metric
 from counterfeit.report.content import content, read_comparison, to_json
@@ -73,9 +74,7 @@ def write_report(run: Path) -> Path:
         )
     )
     for name, text in (("report.json", to_json(said)), ("report.html", page)):
-        partial = run / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(run / name)
+        write_text(run / name, text)
     return run / "report.html"
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import jsonargparse
 
 from counterfeit.errors import DONE, NOT_SOUND, UserError
+from counterfeit.options import Parser
 from counterfeit.review.audit import append, head
 from counterfeit.review.database import Database
 from counterfeit.review.fill import FILE, Policy
@@ -36,6 +37,7 @@ def run(args: Sequence[str] | None = None) -> int:
         args=words[1:] if verb else words,
         as_positional=True,
         exit_on_error=False,
+        parser_class=Parser,
         prog=" ".join(["python -m counterfeit.review", *(words[:1] if verb else [])]),
     )
     return code
@@ -77,7 +79,7 @@ def serve(
         from counterfeit.review.server import Place, serve_desk
     except ImportError as error:
         raise UserError(f"the page needs {error.name}: pip install 'counterfeit[review]'") from error
-    policy = Policy(reviewers or [_own_name()], capacity, gold, double)
+    policy = Policy([_own_name()] if reviewers is None else reviewers, capacity, gold, double)
     return serve_desk(read_scored(scores, run), policy, Place(host, port, local, address), password)
 
 

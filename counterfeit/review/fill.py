@@ -1,8 +1,10 @@
 """Opening a review: the first time its items are laid down, later they are found as they were left."""
 
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from counterfeit.review.queue import choose_gold, priority
 from counterfeit.review.scored import Scored
 
 FILE = "review.sqlite"
+MOST = 1_000_000  # decisions a day, above which a capacity is a slip
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Policy:
         for name in names:
             if not (0 < len(name) <= 40 and name.isprintable() and name == name.strip()):
                 raise UserError(f"--reviewers: {name!r} is no name; use up to 40 letters")
-        if self.capacity < 1:
-            raise UserError(f"--capacity {self.capacity}: a day has at least one decision")
+        if not 1 <= self.capacity <= MOST:
+            raise UserError(f"--capacity {self.capacity}: a day has at least one decision and at most {MOST}")
         for option, share in (("gold", self.gold), ("double", self.double)):
             if not 0 <= share <= 1:
                 raise UserError(f"--{option} {share} is no share between 0 and 1")
@@ -68,7 +71,7 @@ def open_review(scored: Scored, policy: Policy) -> Database:
             f"{scored.folder / 'scores.parquet'} is not the one this review began with;"
             f" score into a new folder, or move {FILE} away to begin anew"
         )
-    with db.writing() as writing:
+    with _room_on(db.path), db.writing() as writing:
         if began is None:
             _lay_down(writing, scored, policy, items)
         put(writing, "second", str(int(len(policy.reviewers) > 1)))
@@ -90,6 +93,15 @@ def open_review(scored: Scored, policy: Policy) -> Database:
         if len(policy.reviewers) == 1:
             settle_alone(writing, policy.reviewers[0])
     return db
+
+
+@contextmanager
+def _room_on(path: Path) -> Iterator[None]:
+    """What SQLite refuses while a review is opened, as on a full disk, is the user's to mend."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise UserError(f"cannot write {path}: {error}; mend that, then give the same command again") from error
 
 
 def _distinct(scored: Scored) -> dict[str, dict[str, Any]]:

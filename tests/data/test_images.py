@@ -269,6 +269,11 @@ def test_no_images_at_all(tmp_path: Path) -> None:
     assert load_pixels(tmp_path, [], 8, tmp_path / "cache").pixels().shape == (0, 8, 8, 3)
 
 
+def test_a_named_pipe_is_set_aside_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    assert load_pixels(tmp_path, ["pipe.png"], 8, tmp_path / "cache").quarantine == [("pipe.png", "unreadable")]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_file_without_permission_is_unreadable(folder: Path, tmp_path: Path) -> None:
     (folder / "00.png").chmod(0)

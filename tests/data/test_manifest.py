@@ -1,5 +1,6 @@
 """The manifest: both layouts, every mistake a user makes, and checks of given splits."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -176,3 +177,12 @@ def test_a_split_without_one_of_the_classes_is_refused(tmp_path: Path) -> None:
         check_splits(without)
     with pytest.raises(UserError, match="the split validation has no genuine images"):
         check_splits(table.filter(pa.compute.equal(table["split"], "train")))
+
+
+def test_a_manifest_that_is_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    put(tmp_path, "genuine/a.jpg", "counterfeit/b.jpg")
+    os.mkfifo(tmp_path / "manifest.csv")
+    with pytest.raises(UserError, match="is no file"):
+        read_manifest(tmp_path)
+    with pytest.raises(UserError, match="there is no manifest"):
+        read_manifest(tmp_path, tmp_path / "manifest.csv")

@@ -88,6 +88,7 @@ def test_nothing_scored_is_nothing_to_review(tmp_path):
         Policy(["a\nb"]),
         Policy(["x" * 41]),
         Policy(["a"], capacity=0),
+        Policy(["a"], capacity=10**23),
         Policy(["a"], gold=1.5),
         Policy(["a"], double=-0.1),
     ],
