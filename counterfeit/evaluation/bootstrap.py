@@ -1,5 +1,6 @@
 """A mean over seeds and its uncertainty: groups are resampled, training is a random effect of the seeds."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -147,16 +148,17 @@ def _shared_deviation(replicates: Array, errors: _Errors) -> Array:
     return deviation
 
 
+@lru_cache(maxsize=8)
 def _student(count: int, freedom: int, seed: int) -> Array:
     """Student's deviations in random order, `(count,)`, one from each of as many equally likely parts.
 
-    Drawn freely, the few in the tails would move the interval: at one degree of freedom they reach far.
+    Drawn freely, the few in the tails would move the interval: at one degree of freedom they reach far. All metrics of
+    a comparison have the same ones, so they are kept.
     """
-    if not freedom:
-        return np.zeros(count)
-    parts = stdtrit(freedom, (np.arange(count) + 0.5) / count)
+    parts = stdtrit(freedom, (np.arange(count) + 0.5) / count) if freedom else np.zeros(count)
     # A stream of its own: the caller drew the groups from `seed` itself.
     shuffled: Array = np.random.default_rng([seed, 1]).permutation(parts)
+    shuffled.flags.writeable = False
     return shuffled
 
 

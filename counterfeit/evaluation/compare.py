@@ -134,11 +134,9 @@ def verdict_of(differences: Mapping[Metric, Difference]) -> Verdict:
 
 
 def _evaluate(test: SeedScores, weights: NDArray[np.int64]) -> _Values:
-    once = np.ones((1, len(test.label)))
-    return _Values(
-        actual=replicate_metrics(test.label, test.score, once)[0],
-        replicates=replicate_metrics(test.label, test.score, weights[:, test.group]),
-    )
+    drawn = weights[:, test.group]
+    values = replicate_metrics(test.label, test.score, np.vstack([np.ones_like(drawn[:1]), drawn]))
+    return _Values(actual=values[0], replicates=values[1:])
 
 
 def _doses(arms: Mapping[_Arm, object], name: str) -> list[float]:

@@ -26,11 +26,12 @@ RECALLS: tuple[Metric, ...] = ("recall_at_1pct_fpr", "recall_at_5pct_fpr")
 CALIBRATION_BINS = 15
 
 # Replicates weighed at a time: keeps the cumulative sums of a 500-image test set in the processor's cache.
-_CHUNK = 128
+_CHUNK = 512
+_Weights = NDArray[np.int64] | Array
 
 
 class Counts(NamedTuple):
-    """Weight of the images at or above each distinct score, from the highest score down; `(R, T)` each."""
+    """Weight of the images at or above a threshold, from the highest threshold down; `(R, T)` each."""
 
     true_positive: Array
     false_positive: Array
@@ -76,8 +77,7 @@ def precision_at_capacity(
     >>> precision_at_capacity([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], capacity=0.5)
     0.5
     """
-    label, score, weights = _checked(label, score, weight)
-    return float(_precision_at_capacity(label, score, weights, capacity)[0])
+    return float(_precision_at_capacity(_counts(*_checked(label, score, weight)), capacity)[0])
 
 
 def brier(label: ArrayLike, score: ArrayLike, weight: ArrayLike | None = None) -> float:
@@ -100,20 +100,21 @@ def expected_calibration_error(
 def replicate_metrics(label: ArrayLike, score: ArrayLike, weights: ArrayLike) -> Array:
     """All `METRICS` of one test set under many weightings: weights `(R, N)` to values `(R, 7)`.
 
-    The scores are sorted once; each weighting then costs two cumulative sums.
+    The scores are sorted once; each weighting then costs one cumulative sum, which is fastest of integers.
     """
     label, score, _ = _checked(label, score, None)
     weights = np.atleast_2d(np.asarray(weights))
     parts = []
     for start in range(0, len(weights), _CHUNK):
-        chunk = weights[start : start + _CHUNK].astype(np.float64)
+        chunk = weights[start : start + _CHUNK]
         counts = _counts(label, score, chunk)
+        chunk = chunk.astype(np.float64)
         columns: dict[Metric, Array] = {
             "auroc": _auroc(counts),
             "average_precision": _average_precision(counts),
             "recall_at_1pct_fpr": _recall_at_fpr(counts, 0.01),
             "recall_at_5pct_fpr": _recall_at_fpr(counts, 0.05),
-            "precision_at_5pct_reviewed": _precision_at_capacity(label, score, chunk, 0.05),
+            "precision_at_5pct_reviewed": _precision_at_capacity(counts, 0.05),
             "brier": _brier(label, score, chunk),
             "expected_calibration_error": _calibration_error(label, score, chunk, CALIBRATION_BINS),
         }
@@ -126,16 +127,21 @@ def top_share_mean(value: Array, key: Array, weights: Array, shares: ArrayLike) 
 
     value and key `(N,)`, weights `(R, N)`, shares `(K,)` in (0, 1], to `(R, K)`; nan where there is no weight.
     """
-    shares = np.atleast_1d(np.asarray(shares, dtype=np.float64))
     order = np.argsort(-key, kind="stable")
     ends, ordered = _ends(key[order]), weights[:, order]
-    taken = np.pad(np.cumsum(ordered, axis=1)[:, ends], ((0, 0), (1, 0)))
-    reached = np.pad(np.cumsum(ordered * value[order], axis=1)[:, ends], ((0, 0), (1, 0)))
-    means = np.full((len(weights), len(shares)), np.nan)
-    rows = np.arange(len(weights))
-    for column, share in enumerate(shares if len(ends) else []):
+    taken, reached = np.cumsum(ordered, axis=1)[:, ends], np.cumsum(ordered * value[order], axis=1)[:, ends]
+    return _top_share_mean(taken, reached, np.atleast_1d(np.asarray(shares, dtype=np.float64)))
+
+
+def _top_share_mean(taken: Array, reached: Array, shares: Array) -> Array:
+    """Mean over the first of the weight, from the weight and the weighted sum up to each threshold, `(R, T)` each."""
+    nothing = np.zeros((len(taken), 1))
+    taken, reached = np.concatenate([nothing, taken], axis=1), np.concatenate([nothing, reached], axis=1)
+    means = np.full((len(taken), len(shares)), np.nan)
+    rows, thresholds = np.arange(len(taken)), taken.shape[1] - 1
+    for column, share in enumerate(shares if thresholds else []):
         wanted = share * taken[:, -1]
-        last = np.clip((taken < wanted[:, None]).sum(axis=1), 1, len(ends))
+        last = np.clip((taken < wanted[:, None]).sum(axis=1), 1, thresholds)
         part = _ratio(wanted - taken[rows, last - 1], taken[rows, last] - taken[rows, last - 1])
         total = reached[rows, last - 1] + np.nan_to_num(part) * (reached[rows, last] - reached[rows, last - 1])
         means[:, column] = _ratio(total, wanted)
@@ -158,13 +164,29 @@ def _checked(label: ArrayLike, score: ArrayLike, weight: ArrayLike | None) -> tu
     return label, score, weight[None]
 
 
-def _counts(label: Array, score: Array, weights: Array) -> Counts:
+def _counts(label: Array, score: Array, weights: _Weights) -> Counts:
+    """Counts at the thresholds that tell: each at which a counterfeit passes, the one before it, and the lowest.
+
+    From one of them to the next either no counterfeit passes or all images pass at once, so that every metric of
+    ranks can be read off them.
+    """
     order = np.argsort(-score, kind="stable")
-    ends = _ends(score[order])
-    weights = weights[:, order]
-    positive = np.cumsum(weights * label[order], axis=1)
-    everything = np.cumsum(weights, axis=1)
-    return Counts(positive[:, ends], (everything - positive)[:, ends])
+    ends, counterfeit = _ends(score[order]), label[order] == 1
+    caught = np.cumsum(counterfeit)[ends]
+    telling = np.diff(caught, prepend=0) > 0
+    telling |= np.append(telling, True)[1:]
+    ends, caught = ends[telling], caught[telling]
+    return Counts(
+        _weight_of_first(weights, order[counterfeit], caught),
+        _weight_of_first(weights, order[~counterfeit], ends + 1 - caught),
+    )
+
+
+def _weight_of_first(weights: _Weights, images: NDArray[np.int64], counts: NDArray[np.int64]) -> Array:
+    """Weight of the first of the images, as many as each of the counts: `(R, T)`."""
+    sums = np.zeros((len(weights), len(images) + 1), weights.dtype)
+    np.cumsum(weights[:, images], axis=1, out=sums[:, 1:])
+    return sums[:, counts].astype(np.float64)
 
 
 def _ends(ranked: Array) -> NDArray[np.int64]:
@@ -215,14 +237,14 @@ def _brier(label: Array, score: Array, weights: Array) -> Array:
     return _ratio(weights @ (score - label) ** 2, weights.sum(axis=1))
 
 
-def _precision_at_capacity(label: Array, score: Array, weights: Array, capacity: float) -> Array:
-    counterfeit, everything = weights @ label, weights.sum(axis=1)
-    both = (counterfeit > 0) & (counterfeit < everything)
-    return np.where(both, top_share_mean(label, score, weights, capacity)[:, 0], np.nan)
+def _precision_at_capacity(counts: Counts, capacity: float) -> Array:
+    positives, negatives = _totals(counts)
+    both = (positives[:, 0] > 0) & (negatives[:, 0] > 0)
+    taken = counts.true_positive + counts.false_positive
+    return np.where(both, _top_share_mean(taken, counts.true_positive, np.array([capacity]))[:, 0], np.nan)
 
 
 def _calibration_error(label: Array, score: Array, weights: Array, bins: int) -> Array:
     index = np.clip((score * bins).astype(np.int64), 0, bins - 1)
-    member = (index[:, None] == np.arange(bins)).astype(np.float64)
-    gap = np.abs((weights * (label - score)) @ member).sum(axis=1)
-    return _ratio(gap, weights.sum(axis=1))
+    member = (index[:, None] == np.arange(bins)) * (label - score)[:, None]
+    return _ratio(np.abs(weights @ member).sum(axis=1), weights.sum(axis=1))

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest, norm, rankdata
+from scipy.stats import binomtest, norm
 
 Array = NDArray[np.float64]
 
@@ -19,12 +19,18 @@ def delong_standard_error(label: ArrayLike, first: ArrayLike, second: ArrayLike)
         return float("nan")
     placements = np.zeros(len(positive))
     for sign, score in ((1.0, np.asarray(first)), (-1.0, np.asarray(second))):
-        rank = rankdata(score)
-        # Share of the other class that each image beats: its rank among all less its rank in its own class.
-        placements[positive] += sign * (rank[positive] - rankdata(score[positive])) / n_negative
-        placements[~positive] += sign * (rank[~positive] - rankdata(score[~positive])) / n_positive
+        # Share of the other class that each image beats.
+        placements[positive] += sign * _beaten(score[positive], score[~positive]) / n_negative
+        placements[~positive] += sign * _beaten(score[~positive], score[positive]) / n_positive
     variance = placements[positive].var(ddof=1) / n_positive + placements[~positive].var(ddof=1) / n_negative
     return float(np.sqrt(variance))
+
+
+def _beaten(score: Array, others: Array) -> Array:
+    """How many of the others each score is above, ties counting one half: its rank among all less that in its class."""
+    ordered = np.sort(others)
+    beaten: Array = (np.searchsorted(ordered, score, "left") + np.searchsorted(ordered, score, "right")) / 2
+    return beaten
 
 
 def holm(p_values: ArrayLike) -> Array:

@@ -16,8 +16,14 @@ accumulator = pytest.importorskip(
 TINY = [
     "--data.drawn_genuine=90", "--data.drawn_counterfeit=45", "--data.counterfeits=12", "--data.views=1",
     "--trainer.max_epochs=2", "--model.bank=64", "--gan.kimg=0.064", "--gan.pool=32", "--synthesis.count=8",
-    "--synthesis.overdraw=3", "--experiment.resamples=50", "--seeds=[0]", "--experiment.arms=[real,synthetic]",
+    "--synthesis.overdraw=3", "--seeds=[0]", "--experiment.arms=[real,synthetic]",
+    "--stages=[data,gan,synthesis,detector]",
 ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
 
 
 def events(folder):
@@ -81,9 +87,9 @@ def test_csv_needs_no_second_copy(trained, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_with_tensorboard_holds_detector_and_gan(tmp_path):
+def test_a_run_with_tensorboard_holds_detector_and_gan(cache, tmp_path):
     logger = ["--trainer.logger=TensorBoardLogger", f"--trainer.logger.save_dir={tmp_path / 'tb'}"]
-    assert main([*TINY, *logger, f"--data.cache={tmp_path / 'cache'}", f"--out={tmp_path / 'run'}"]) == 0
+    assert main([*TINY, *logger, f"--data.cache={cache}", f"--out={tmp_path / 'run'}"]) == 0
     found = events(tmp_path / "tb")
     tags = [set(read.Tags()["scalars"]) for read in found]
     assert sum("loss_image" in names for names in tags) == 2  # one directory an arm
@@ -93,8 +99,8 @@ def test_a_run_with_tensorboard_holds_detector_and_gan(tmp_path):
 
 
 @pytest.mark.slow
-def test_without_a_logger_every_detector_leaves_its_losses_as_csv(tmp_path):
-    assert main([*TINY, f"--data.cache={tmp_path / 'cache'}", f"--out={tmp_path / 'run'}"]) == 0
+def test_without_a_logger_every_detector_leaves_its_losses_as_csv(cache, tmp_path):
+    assert main([*TINY, f"--data.cache={cache}", f"--out={tmp_path / 'run'}"]) == 0
     for arm, dose in (("real", "0"), ("synthetic", "1")):
         file = tmp_path / "run" / "detector" / "0" / arm / dose / "log" / "metrics.csv"
         rows = list(csv.DictReader(file.read_text().splitlines()))
