@@ -51,7 +51,7 @@ def both(draw: Callable[[Palette], Figure], alt: str, caption: str = "") -> Draw
     """
     light = _svg(draw)
     dark = re.sub("|".join(LIGHT), lambda color: _IN_THE_DARK[color[0]], light)
-    return Drawing(*(_uri(svg.encode(), "image/svg+xml") for svg in (light, dark)), alt, caption)
+    return Drawing(_uri(light.encode(), "image/svg+xml"), _uri(dark.encode(), "image/svg+xml"), alt, caption)
 
 
 def image_uri(path: Path, quality: int = 85) -> str:
