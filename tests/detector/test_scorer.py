@@ -39,7 +39,9 @@ def scorer(tmp_path: Path) -> Scorer:
 def stored(tmp_path: Path) -> Path:
     """A folder with a card and files of the right checksums that are no detector."""
     card = {
-        "hyperparameters": {"size": SIZE}, "operating_point": {"threshold": 0.5}, "bands": {}, "calibration": [],
+        "hyperparameters": {"size": SIZE}, "calibration": [],
+        "operating_point": {"rule": "fpr<=0.05", "threshold": 0.5},
+        "bands": {"genuine_below": 0.3, "counterfeit_from": 0.7},
         "sha256": hashlib.sha256(b"weights").hexdigest(), "onnx_sha256": hashlib.sha256(b"graph").hexdigest(),
     }  # fmt: skip
     (tmp_path / "detector.safetensors").write_bytes(b"weights")
