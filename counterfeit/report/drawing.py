@@ -51,7 +51,7 @@ def both(draw: Callable[[Palette], Figure], alt: str, caption: str = "") -> Draw
     """
     light = _svg(draw)
     dark = re.sub("|".join(LIGHT), lambda color: _IN_THE_DARK[color[0]], light)
-    return Drawing(_uri(light.encode(), "image/svg+xml"), _uri(dark.encode(), "image/svg+xml"), alt, caption)
+    return Drawing(_svg_uri(light), _svg_uri(dark), alt, caption)
 
 
 def image_uri(path: Path, quality: int = 85) -> str:
@@ -82,6 +82,10 @@ def _svg(draw: Callable[[Palette], Figure]) -> str:
     with matplotlib.rc_context({"svg.hashsalt": "counterfeit", "font.family": "DejaVu Sans"}):
         draw(LIGHT).savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
+
+
+def _svg_uri(svg: str) -> str:
+    return _uri(svg.encode(), "image/svg+xml")
 
 
 def _uri(content: bytes, kind: str) -> str:

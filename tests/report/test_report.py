@@ -1,5 +1,6 @@
 """The report is written from the run folder alone, needs no network, and says what came out in its first heading."""
 
+import base64
 import hashlib
 import json
 import re
@@ -15,6 +16,7 @@ from PIL import Image
 from counterfeit.errors import UserError
 from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison
+from counterfeit.report.drawing import DARK, LIGHT
 from counterfeit.report.figures import Curve, curves, forest
 from counterfeit.report.html import write_report
 from tests.report.conftest import predictions
@@ -295,6 +297,8 @@ def test_figures_are_deterministic_and_carry_their_numbers():
     drawing = forest(comparison, "auroc")
     assert drawing == forest(comparison, "auroc")
     assert drawing.light != drawing.dark
+    dark = base64.b64decode(drawing.dark.partition(",")[2]).decode()
+    assert DARK.ink in dark and not any(color in dark for color in LIGHT)
     assert drawing.alt.count("[") == len(comparison.pairs)
     line = Curve("diversity", "0", [0, 16], [0.1, 0.2])
     assert curves([line], "images seen").alt == "diversity over images seen, 1 seed: diversity (seed 0) from 0.1 to 0.2"
