@@ -2,10 +2,12 @@
 
 import contextlib
 import logging
+import os
 import re
 import shlex
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -34,6 +36,7 @@ DESCRIPTION = (
     "whether the synthetic images helped. Without --data.root, on drawn labels."
 )
 CLASS_PATH = re.compile(r"Problem with given class_path '([^']+)'")  # as jsonargparse says it
+PUT_OFF, PATIENCE = 0.05, 2.0  # seconds until a signal in a finaliser, or one that stopped nothing, is given again
 TRAINER_DEFAULTS = {
     "max_epochs": 6,
     "devices": 1,
@@ -127,14 +130,12 @@ class FitCLI(LightningCLI):
 @verb
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 the user's input, 3 the gate, 143 SIGTERM."""
-    previous = signal.signal(signal.SIGTERM, _terminate)
     try:
-        return _fit(args)
+        with _stopping():
+            return _fit(args)
     except (SIGTERMException, _Terminated):
         print("stopped by SIGTERM; the same command continues", file=sys.stderr)
         return TERMINATED
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _fit(args: Sequence[str] | None) -> int:
@@ -210,8 +211,42 @@ class _Terminated(BaseException):
     """Raised where SIGTERM arrives, so that every ``finally`` runs on the way out."""
 
 
-def _terminate(number: int, frame: FrameType | None) -> Any:
-    raise _Terminated
+@contextlib.contextmanager
+def _stopping() -> Iterator[None]:
+    """While this lasts, SIGTERM and Ctrl+C stop the process wherever they arrive.
+
+    An exception that is raised in a finaliser is printed and forgotten, and a signal during a garbage collection is
+    handled in the first finaliser of it. There it is put off; and whatever else goes on is told once more.
+    """
+    waiting: list[threading.Timer] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        lost = _finalises(frame)
+        again = threading.Timer(PUT_OFF if lost else PATIENCE, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+        waiting.append(again)
+        if not lost:
+            raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
+
+    # Ctrl+C is left ignored where a shell's & began the process.
+    stopped = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        stopped.append(signal.SIGINT)
+    previous = {number: signal.signal(number, stop) for number in stopped}
+    try:
+        yield
+    finally:
+        for timer in waiting:
+            timer.cancel()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _finalises(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None
 
 
 if __name__ == "__main__":

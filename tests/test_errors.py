@@ -4,6 +4,8 @@ import errno
 import importlib
 import signal
 import sys
+import time
+import weakref
 from argparse import ArgumentError
 from pathlib import Path
 
@@ -143,3 +145,30 @@ def test_ctrl_c_during_the_work_is_130(name, step, args, tmp_path, monkeypatch, 
     finally:
         signal.signal(signal.SIGINT, previous)
     assert capsys.readouterr().err == "interrupted; the same command continues\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize("finaliser", [True, False], ids=["in __del__", "in another call that forgets exceptions"])
+def test_a_signal_where_exceptions_are_forgotten_stops_all_the_same(number, code, finaliser, monkeypatch):
+    forgotten = []
+
+    class Finalised:
+        def __del__(self):
+            signal.raise_signal(number)
+
+    def work(args):
+        held = Finalised() if finaliser else set()
+        noticed = None if finaliser else weakref.ref(held, lambda _: signal.raise_signal(number))
+        del held
+        assert bool(forgotten) is not finaliser, noticed
+        time.sleep(20)
+        return 0
+
+    monkeypatch.setattr(sys, "unraisablehook", forgotten.append)
+    monkeypatch.setattr(fit, "_fit", work)
+    monkeypatch.setattr(fit, "PATIENCE", 0.1)
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell's & began the tests
+    try:
+        assert fit.main([]) == code
+    finally:
+        signal.signal(signal.SIGINT, previous)
