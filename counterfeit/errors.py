@@ -21,6 +21,7 @@ OF_CLASS = re.compile(r"^Namespace\(class_path='([^']+)'.*")
 PROBLEM = re.compile(
     r"Problem with given class_path '([^']+)': (.*?)(?= - (?:Expected|Not a valid|Problem)| Given value|$)"
 )
+OUT_OF_MEMORY = re.compile(r"can't allocate memory|out of memory")  # as torch says it
 GOT = re.compile(r"(?:Got value|Given value): (.*?)(?= - Expected| Given value type|$)")
 
 
@@ -38,11 +39,11 @@ def one_line(message: object) -> str:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Name ``path`` in what the system refuses meanwhile, where it names no file itself, as of a full disk."""
+    """Name ``path`` in what the system says of a full disk meanwhile, where it names no file itself."""
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno in FULL:
             error.filename = str(path)
         raise
 
@@ -56,8 +57,12 @@ def refusal(error: OSError) -> str | None:
     }.get(error.errno or 0)
     if advice is None:
         return None
-    place = "a file could not be written" if error.filename is None else os.fsdecode(error.filename)
-    return one_line(f"{place}: {os.strerror(error.errno or 0)}; {advice}")
+    said = [os.strerror(error.errno or 0)]
+    if error.filename is not None:
+        said.insert(0, os.fsdecode(error.filename))
+    elif error.errno in FULL:
+        said.insert(0, "a file could not be written")
+    return one_line(f"{': '.join(said)}; {advice}")
 
 
 def plainly(error: ArgumentError) -> str:
@@ -98,7 +103,9 @@ def verb(main: Callable[Parameters, int]) -> Callable[Parameters, int]:
                 raise
             print(f"error: {told}", file=sys.stderr)
             return USER_ERROR
-        except MemoryError as error:
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and not OUT_OF_MEMORY.search(str(error)):
+                raise
             print(f"error: out of memory ({one_line(error) or 'no more is said'}); ask for less", file=sys.stderr)
             return USER_ERROR
         except (KeyboardInterrupt, SystemExit) as error:

@@ -36,7 +36,6 @@ DESCRIPTION = (
     "whether the synthetic images helped. Without --data.root, on drawn labels."
 )
 CLASS_PATH = re.compile(r"Problem with given class_path '([^']+)'")  # as jsonargparse says it
-PUT_OFF, PATIENCE = 0.05, 2.0  # seconds until a signal in a finaliser, or one that stopped nothing, is given again
 TRAINER_DEFAULTS = {
     "max_epochs": 6,
     "devices": 1,
@@ -213,41 +212,37 @@ class _Terminated(BaseException):
 
 @contextlib.contextmanager
 def _stopping() -> Iterator[None]:
-    """While this lasts, SIGTERM and Ctrl+C stop the process wherever they arrive.
+    """While this lasts, SIGTERM raises, and neither it nor Ctrl+C is lost.
 
-    An exception that is raised in a finaliser is printed and forgotten, and a signal during a garbage collection is
-    handled in the first finaliser of it. There it is put off; and whatever else goes on is told once more.
+    What is raised in a finaliser is forgotten, and a signal during a garbage collection is handled in the first
+    finaliser of it. Where Python forgets one of them, the signal is given once more.
     """
-    waiting: list[threading.Timer] = []
+    forget, waiting = sys.unraisablehook, []
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        lost = _finalises(frame)
-        again = threading.Timer(PUT_OFF if lost else PATIENCE, os.kill, (os.getpid(), number))
-        again.daemon = True
-        again.start()
-        waiting.append(again)
-        if not lost:
-            raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
+    def forgotten(unraisable: Any) -> None:
+        number = STOPPING.get(unraisable.exc_type)
+        if number is None:
+            forget(unraisable)
+            return
+        waiting.append(threading.Timer(0.05, os.kill, (os.getpid(), number)))  # when the finaliser is over
+        waiting[-1].start()
 
-    # Ctrl+C is left ignored where a shell's & began the process.
-    stopped = [signal.SIGTERM]
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        stopped.append(signal.SIGINT)
-    previous = {number: signal.signal(number, stop) for number in stopped}
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = forgotten
     try:
         yield
     finally:
+        sys.unraisablehook = forget
         for timer in waiting:
             timer.cancel()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGTERM, previous)
 
 
-def _finalises(frame: FrameType | None) -> bool:
-    while frame is not None and frame.f_code.co_name != "__del__":
-        frame = frame.f_back
-    return frame is not None
+def _terminate(number: int, frame: FrameType | None) -> Any:
+    raise _Terminated
 
+
+STOPPING = {_Terminated: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}
 
 if __name__ == "__main__":
     sys.exit(main())

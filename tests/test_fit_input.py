@@ -53,7 +53,7 @@ MISTAKES = {
     "--seeds=[99999999999999999999]": "from 0 to 4294967295",
     "--seed_everything=-1": "from 0 to 4294967295",
     "--trainer.max_epochs=0": "--trainer.max_epochs 0: nothing would be trained",
-    "--trainer.max_epochs=-1": "never end",
+    "--trainer.max_epochs=-1": "give --trainer.max_epochs or --trainer.max_steps",
     "--trainer.max_steps=0": "--trainer.max_steps 0: nothing would be trained",
     "--trainer.limit_train_batches=0": "limit_train_batches",
     "--trainer.limit_train_batches=0.001": "limit_train_batches",
@@ -96,6 +96,12 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("error: ") and MISTAKES[mistake] in lines[0]
     assert not out.exists()
+
+
+def test_a_limit_of_time_alone_is_no_budget(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    timed = ["--trainer.max_epochs=null", "--trainer.max_time=00:00:10:00"]
+    assert main([*SMALL, f"--data.cache={cache}", f"--out={tmp_path / 'out'}", *timed]) == 2
+    assert "give --trainer.max_epochs or --trainer.max_steps" in capsys.readouterr().err
 
 
 def test_a_cache_that_cannot_be_created_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -32,7 +32,7 @@ def rebuild_comparison(run: Path) -> Comparison:
         baseline=before.get("baseline", BASELINE),
         product=before.get("product") or product_of(_as_configured(config, arms)),
         product_dose=before.get("product_dose"),
-        resamples=before.get("resamples") or (config.get("experiment") or {}).get("resamples", 2000),
+        resamples=before.get("resamples") or config.get("experiment", {}).get("resamples", 2000),
         seed=before.get("seed", 0),
     )
     foreign = {key: value for key, value in before.items() if key not in Comparison.__dataclass_fields__}
@@ -41,14 +41,16 @@ def rebuild_comparison(run: Path) -> Comparison:
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """Return the configuration of a run; raises `UserError` if there is none."""
+    """Return the configuration of a run; raises `UserError` if there is none, or none that can be read."""
     try:
         config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"--run {run} holds no run: there is no config.yaml in it; name the folder of a run") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{run / 'config.yaml'} cannot be read; restore it from the run's first start") from error
-    return config if isinstance(config, dict) else {}
+    if not isinstance(config, dict) or not isinstance(config.get("experiment", {}), dict):
+        raise UserError(f"{run / 'config.yaml'} is damaged; restore it from the run's first start")
+    return config
 
 
 def _read_comparison(path: Path) -> dict[str, Any]:
@@ -66,5 +68,5 @@ def _read_comparison(path: Path) -> dict[str, Any]:
 
 def _as_configured(config: Mapping[str, Any], arms: list[str]) -> list[str]:
     """The arms that have predictions, in the order of the configuration where it names them."""
-    named = [arm for arm in (config.get("experiment") or {}).get("arms", []) if arm in arms]
+    named = [arm for arm in config.get("experiment", {}).get("arms", []) if arm in arms]
     return named or arms

@@ -27,13 +27,12 @@ from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import FROM_NOISE
 from counterfeit.experiment.tuning import tune, tuned_embedder, tuning_set
-from counterfeit.gan.finished import leave_plain, load_generate, load_generator
+from counterfeit.gan.finished import Refine, leave_plain, load_generate, load_generator
 from counterfeit.gan.settings import GanSettings, Kind
 from counterfeit.synthesis import (
     Bank,
     Candidates,
     SynthesisSettings,
-    choose,
     draw_candidates,
     read_bank,
     synthesise,
@@ -165,7 +164,7 @@ class Cells:
             return self._synthetic(seed, replace(self.synthesis, hard=0.0), seed.number)
         if arm == "unrefined":
             settings = replace(self.synthesis, refined=0.0)
-            return synthesise(self.candidates(seed), leave_plain, settings, seed.number, seed.data.flips)
+            return self._made_of_composites(seed, leave_plain, settings, seed.number)
         if arm in FROM_NOISE:
             return self._from_noise(seed, replace(self.gan, kind=FROM_NOISE[arm]), self.synthesis, seed.number)
         return self._transplants(seed) if arm == "transplant" else self._procedural(seed)
@@ -190,7 +189,7 @@ class Cells:
         real = self.candidates(seed)
         draw = draw_from_noise(real, generate)
         whole = replace(settings, refined=1.0)  # nothing of them was pasted
-        bank, provenance = synthesise(real, leave_plain, whole, number, draw=draw)
+        bank, provenance = synthesise(real, draw_candidates(real, leave_plain, whole, number, draw=draw), whole, number)
         if len(np.unique(bank.label)) < 2:  # one label alone would make "generated" the label
             bank = empty_bank()
         return bank, provenance | {"generator": done}
@@ -201,12 +200,17 @@ class Cells:
         refine, generator = load_generator(self.folder.gan(seed.number), self.gan)
         if generator["name"] != "refiner":
             settings = replace(settings, refined=0.0)
+        bank, provenance = self._made_of_composites(seed, refine, settings, number)
+        return bank, provenance | {"generator": generator}
+
+    def _made_of_composites(
+        self, seed: Seed, refine: Refine, settings: SynthesisSettings, number: int
+    ) -> tuple[Bank, dict[str, Any]]:
         real = self.candidates(seed)
         of = (self.folder.path, replace(settings, hard=0.0), number)  # all that candidates depend on
         if seed.drawn is None or seed.drawn[0] != of:
             seed.drawn = of, draw_candidates(real, refine, settings, number, seed.data.flips)
-        bank, provenance = choose(real, seed.drawn[1], settings, number)
-        return bank, provenance | {"generator": generator}
+        return synthesise(real, seed.drawn[1], settings, number)
 
     def candidates(self, seed: Seed) -> Candidates:
         """The real training images as the gates see them, scored by the ``real`` detector across folds."""

@@ -14,6 +14,7 @@ from counterfeit.options import check_seed
 
 Stage = Literal["data", "gan", "synthesis", "detector", "compare", "curve", "holdout", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+TRAINING: set[Stage] = {"synthesis", "detector", "curve", "holdout"}  # in which heads are trained
 
 
 def chosen_stages(experiment: ExperimentSettings, named: Sequence[Stage] | None) -> list[Stage]:
@@ -67,5 +68,9 @@ def check_trainer(trainer: pl.Trainer) -> None:
     ):
         if not enough:
             raise UserError(f"--trainer.{option} {value}: nothing would be trained; leave it out or raise it")
-    if trainer.max_epochs == -1 and trainer.max_steps == -1:
-        raise UserError("--trainer.max_epochs -1: the training would never end; give a number of epochs")
+    endless = trainer.max_epochs == -1 or (trainer.max_epochs is None and seconds)
+    if endless and trainer.max_steps == -1:
+        raise UserError(
+            f"--trainer.max_epochs {trainer.max_epochs}: the learning rate falls over a known number of steps; "
+            "give --trainer.max_epochs or --trainer.max_steps, beside max_time too"
+        )

@@ -1,5 +1,6 @@
 """The run folder: where everything lies, and whether a run may use it."""
 
+import contextlib
 import os
 import platform
 import re
@@ -70,11 +71,7 @@ class RunFolder:
         if self.path.exists() and any(self.path.iterdir()):
             if not self.config.is_file():
                 raise UserError(f"--out {self.path} exists and holds no run; choose another folder")
-            try:
-                differing = differences(self.config.read_text(encoding="utf-8"), config)
-            except (UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
-                raise UserError(f"{self.config} is damaged; choose another --out folder") from error
-            if differing:
+            if differing := self.differing(config):
                 raise UserError(
                     f"--out {self.path} holds a run of another configuration ({differing}); choose another folder"
                 )
@@ -82,6 +79,13 @@ class RunFolder:
                 raise UserError(
                     f"--out {self.path} is a finished run; choose another folder, or name the --stages to run"
                 )
+
+    def differing(self, config: str) -> str:
+        """What :func:`differences` says of the configuration kept here and this one; ``UserError`` if it is damaged."""
+        try:
+            return differences(self.config.read_text(encoding="utf-8"), config)
+        except (UnicodeDecodeError, yaml.YAMLError, AttributeError) as error:
+            raise UserError(f"{self.config} is damaged; choose another --out folder") from error
 
     def claim(self, config: str, stages_named: bool) -> None:
         """Take the folder for this configuration, or continue what the same configuration left unfinished.
@@ -108,8 +112,9 @@ def next_run(runs: Path, name: str, config: str) -> Path:
     number = max((int(match[1]) for match in named if match), default=0)
     latest = RunFolder(runs / f"{name}-{number}")
     unfinished = latest.config.is_file() and not latest.report.exists()
-    if unfinished and not differences(latest.config.read_text(), config):
-        return latest.path
+    with contextlib.suppress(UserError):  # a damaged run is none that could be continued
+        if unfinished and not latest.differing(config):
+            return latest.path
     return runs / f"{name}-{number + 1}"
 
 

@@ -28,7 +28,7 @@ from counterfeit.evaluation.predictions import read_cell
 from counterfeit.experiment.arms import BANKS
 from counterfeit.experiment.audit import write_audits
 from counterfeit.experiment.cells import Cells
-from counterfeit.experiment.checks import Stage, check_seeds, check_trainer, chosen_stages
+from counterfeit.experiment.checks import TRAINING, Stage, check_seeds, check_trainer, chosen_stages
 from counterfeit.experiment.curve import available_counts, write_curve
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.gallery import write_gallery
@@ -101,12 +101,14 @@ def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None) -> Outcome
         )
     parse_rule(plan.experiment.operating_point)
     chosen = chosen_stages(plan.experiment, stages)
-    check_trainer(plan.make_trainer())
+    trainer = plan.make_trainer()
+    if not TRAINING.isdisjoint(chosen):
+        check_trainer(trainer)
     folder = RunFolder(out)
     folder.check(plan.config, stages is not None)
     plan.data.prepare_data()
     plan.data.setup()
-    started = _Run(plan, folder)
+    started = _Run(plan, folder, trainer.strategy.root_device.type)
     folder.claim(plan.config, stages is not None)  # not before the splits are known to be possible
     with naming(folder.path):
         return started.stages(chosen)
@@ -115,13 +117,12 @@ def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None) -> Outcome
 class _Run:
     """The state that stages share: the data once decoded, and one :class:`Seed` at a time."""
 
-    def __init__(self, plan: Plan, folder: RunFolder) -> None:
+    def __init__(self, plan: Plan, folder: RunFolder, device: str) -> None:
         self.plan, self.folder = plan, folder
         kinds = plan.experiment.generators(plan.gan.kind)
         self.generators = [replace(plan.gan, kind=kind) for kind in kinds]  # raises where gan.crop does not fit
         data = plan.data
         example = plan.make_detector()
-        device = plan.make_trainer().strategy.root_device.type
         self.embedder = Embedder(str(example.hparams["backbone"]), data.size, data.cache, device)
         data.group(self.embedder)
         self.seeds = [

@@ -20,6 +20,7 @@ from counterfeit.review.queue import choose_gold, priority
 from counterfeit.review.scored import Scored
 
 FILE = "review.sqlite"
+REFUSALS = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY")  # of the system
 MOST = 1_000_000  # decisions a day, above which a capacity is a slip
 
 
@@ -71,7 +72,7 @@ def open_review(scored: Scored, policy: Policy) -> Database:
             f"{scored.folder / 'scores.parquet'} is not the one this review began with;"
             f" score into a new folder, or move {FILE} away to begin anew"
         )
-    with _room_on(db.path), db.writing() as writing:
+    with room_on(db.path), db.writing() as writing:
         if began is None:
             _lay_down(writing, scored, policy, items)
         put(writing, "second", str(int(len(policy.reviewers) > 1)))
@@ -96,11 +97,13 @@ def open_review(scored: Scored, policy: Policy) -> Database:
 
 
 @contextmanager
-def _room_on(path: Path) -> Iterator[None]:
+def room_on(path: Path) -> Iterator[None]:
     """What SQLite refuses while a review is opened, as on a full disk, is the user's to mend."""
     try:
         yield
     except sqlite3.OperationalError as error:
+        if not getattr(error, "sqlite_errorname", "").startswith(REFUSALS):
+            raise
         raise UserError(f"cannot write {path}: {error}; mend that, then give the same command again") from error
 
 

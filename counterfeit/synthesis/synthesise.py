@@ -84,30 +84,6 @@ class Candidates:
     rate: Callable[[Embeddings, NDArray[np.int64]], FloatArray]
 
 
-def synthesise(
-    real: Candidates,
-    refine: Refine,
-    settings: SynthesisSettings,
-    seed: int,
-    flips: bool = False,
-    draw: Draw | None = None,
-) -> tuple[Bank, dict[str, Any]]:
-    """Make a bank of both labels.
-
-    Args:
-        real: the training images and how to see and score them.
-        refine: composites, masks and a generator to refined images.
-        settings: numbers and thresholds.
-        seed: source of all randomness.
-        flips: whether donors may be mirrored.
-        draw: a label, a number and a generator to what is refined; composites of the training images unless given.
-
-    Returns:
-        The bank, and its counts: ``drawn``, ``kept`` and ``rejected`` by reason, for each label.
-    """
-    return choose(real, draw_candidates(real, refine, settings, seed, flips, draw), settings, seed)
-
-
 def draw_candidates(
     real: Candidates,
     refine: Refine,
@@ -119,12 +95,12 @@ def draw_candidates(
     """Make, see and score the candidates of both labels: nearly all the time that a bank takes.
 
     Args:
-        real: as in :func:`synthesise`, as are all others.
+        real: the training images and how to see and score them.
         refine: composites, masks and a generator to refined images.
-        settings: those of the choice, ``hard`` and ``novelty``, do not matter here.
+        settings: numbers; those of the choice, ``hard`` and ``novelty``, do not matter here.
         seed: source of all randomness.
         flips: whether donors may be mirrored.
-        draw: what is refined, if not composites of the training images.
+        draw: a label, a number and a generator to what is refined; composites of the training images unless given.
     """
     draw = draw or partial(_composites, real.sources, flips, settings.anomalies)
     drawn = []
@@ -140,10 +116,20 @@ def draw_candidates(
     return drawn
 
 
-def choose(
+def synthesise(
     real: Candidates, drawn: Sequence["Drawn"], settings: SynthesisSettings, seed: int
 ) -> tuple[Bank, dict[str, Any]]:
-    """Gate candidates of :func:`draw_candidates` and choose; returns what :func:`synthesise` does."""
+    """Make a bank of both labels: gate candidates and choose.
+
+    Args:
+        real: the training images.
+        drawn: candidates of :func:`draw_candidates`, which stay as they are: several banks may be made of them.
+        settings: numbers and thresholds.
+        seed: of the candidates, for the record.
+
+    Returns:
+        The bank, and its counts: ``drawn``, ``kept`` and ``rejected`` by reason, for each label.
+    """
     gates = fit_gates(real.features, real.score, real.sources.label, real.group, settings.novelty)
     parts, counts = [], {}
     for candidates in drawn:

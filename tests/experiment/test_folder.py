@@ -37,6 +37,15 @@ def test_runs_are_counted_by_their_whole_name(tmp_path: Path, name: str) -> None
     assert next_run(tmp_path, name, "a: 1\n") == tmp_path / f"{name}-2"
 
 
+def test_a_run_whose_configuration_is_damaged_is_not_continued(tmp_path: Path) -> None:
+    RunFolder(tmp_path / "tile-1").claim("a: 1\n", stages_named=False)
+    for content in (b"{", b"\xff\xfe", b"5"):
+        (tmp_path / "tile-1" / "config.yaml").write_bytes(content)
+        assert next_run(tmp_path, "tile", "a: 1\n") == tmp_path / "tile-2"
+        with pytest.raises(UserError, match="damaged"):
+            RunFolder(tmp_path / "tile-1").check("a: 1\n", stages_named=False)
+
+
 def test_a_finished_run_opens_for_named_stages_only(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.claim("a: 1\n", stages_named=False)

@@ -1,9 +1,11 @@
+import sqlite3
+
 import pytest
 
 from counterfeit.errors import UserError
 from counterfeit.review.decisions import Choice, decide, next_item
 from counterfeit.review.desk import set_up
-from counterfeit.review.fill import Policy, open_review
+from counterfeit.review.fill import Policy, open_review, room_on
 from counterfeit.review.scored import read_scored
 from counterfeit.review.verify import faults
 from tests.review.conftest import enter, write_scores
@@ -96,3 +98,13 @@ def test_nothing_scored_is_nothing_to_review(tmp_path):
 def test_a_policy_that_cannot_be_meant_is_refused(policy):
     with pytest.raises(UserError):
         policy.check()
+
+
+def test_a_full_disk_is_told_and_a_defect_of_ours_is_not_called_one(tmp_path):
+    db = sqlite3.connect(tmp_path / "small.sqlite")
+    db.execute("CREATE TABLE item (note TEXT)")
+    db.execute("PRAGMA max_page_count = 3")
+    with pytest.raises(UserError, match=r"small\.sqlite: database or disk is full"), room_on(tmp_path / "small.sqlite"):
+        db.execute("INSERT INTO item VALUES (?)", ["x" * 100_000])
+    with pytest.raises(sqlite3.OperationalError, match="no such column"), room_on(tmp_path / "small.sqlite"):
+        db.execute("SELECT absent FROM item")

@@ -1,16 +1,18 @@
 """The making of a bank from a dozen images, with a detector that measures how red an image is."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from counterfeit import synthesis
 from counterfeit.backbone import Embeddings
-from counterfeit.gan.finished import leave_plain
+from counterfeit.gan.finished import Refine, leave_plain
 from counterfeit.gan.transplant import Sources, host_candidates
-from counterfeit.synthesis import Candidates, SynthesisSettings, choose, draw_candidates, synthesise
+from counterfeit.synthesis import Bank, Candidates, SynthesisSettings, draw_candidates
 
 SETTINGS = SynthesisSettings(count=6, overdraw=4)
 SIDE, GENUINE, COUNTERFEITS = 32, 20, 8
@@ -51,6 +53,10 @@ def real() -> Candidates:
     )
 
 
+def synthesise(real: Candidates, refine: Refine, settings: SynthesisSettings, seed: int) -> tuple[Bank, dict[str, Any]]:
+    return synthesis.synthesise(real, draw_candidates(real, refine, settings, seed), settings, seed)
+
+
 def test_a_bank_is_of_both_labels_with_hosts_and_donors_of_its_own(real: Candidates) -> None:
     bank, counts = synthesise(real, leave_plain, replace(SETTINGS, novelty=0.0), seed=1)
     genuine = real.path[:GENUINE]
@@ -68,7 +74,7 @@ def test_two_choices_from_one_drawing_are_those_from_a_drawing_each(real: Candid
     for hard in (0.5, 0.0, 0.5):
         settings = replace(SETTINGS, hard=hard)
         (bank, counts), (again, counts_again) = (
-            choose(real, drawn, settings, 1),
+            synthesis.synthesise(real, drawn, settings, 1),
             synthesise(real, leave_plain, settings, 1),
         )
         assert np.array_equal(bank.pixels, again.pixels) and bank.host.tolist() == again.host.tolist()
