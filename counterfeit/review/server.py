@@ -110,6 +110,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen()  # or whoever opens a link before uvicorn has started is refused
     except (OSError, TypeError) as error:  # the latter where the host is no name that can be encoded
         why = getattr(error, "strerror", None) or error
         raise UserError(f"cannot listen on {host}:{port} ({why}): choose another --port or --host") from error

@@ -11,6 +11,7 @@ import time
 
 import httpx
 import pytest
+import uvicorn
 
 from counterfeit.errors import UserError
 from counterfeit.review import main
@@ -64,6 +65,19 @@ def test_a_port_in_use_is_one_line(tmp_path, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main([str(write_scores(tmp_path, [0.5])), "--port", str(taken.getsockname()[1])]) == 2
     assert "--port" in one_error(capsys)
+
+
+def test_a_link_may_be_opened_as_soon_as_it_is_printed(tmp_path, capsys, monkeypatch):
+    opened = []
+
+    def before_it_serves(self, sockets):
+        assert "enter?token=" in capsys.readouterr().out
+        socket.create_connection(sockets[0].getsockname(), timeout=5).close()
+        opened.append(True)
+
+    monkeypatch.setattr(uvicorn.Server, "run", before_it_serves)
+    assert main([str(write_scores(tmp_path, [0.5])), "--port", "0"]) == 0
+    assert opened == [True]
 
 
 def test_what_is_no_port_or_host_is_one_line(tmp_path, capsys, monkeypatch):
