@@ -10,6 +10,8 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,13 +24,15 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from counterfeit.backbone import load_backbone
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import Detector
+from counterfeit.detector.engine import available_processors
 from counterfeit.errors import DONE, GATE_FAILED, TERMINATED, UserError, verb
 from counterfeit.evaluation.comparison import headline, last_lines
 from counterfeit.experiment import ExperimentSettings, Outcome, Stage, run
 from counterfeit.experiment.folder import next_run
-from counterfeit.experiment.run import Plan
+from counterfeit.experiment.run import Plan, run_seed
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.options import check_options, check_seed, config_read
+from counterfeit.scale import connected, spread
 from counterfeit.synthesis import SynthesisSettings
 
 DESCRIPTION = (
@@ -61,6 +65,13 @@ class FitCLI(LightningCLI):
         )
         parser.add_argument("--out", type=str | None, default=None, help="run folder; runs/<name>-<n> if none")
         parser.add_argument("--gate", action="store_true", help="exit with 3 if the verdict is HURTS")
+        parser.add_argument(
+            "--ray",
+            type=str | None,
+            default=None,
+            help="train seeds side by side on a Ray cluster: its address, auto for the one that runs here, or local to "
+            "start one for this command; --out must be a folder that all its machines share",
+        )
         parser.link_arguments("data.size", "model.size")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
@@ -112,18 +123,44 @@ class FitCLI(LightningCLI):
         """Run the stages asked for over ``--out``, or over the next folder of ``runs/``."""
         plan = self.plan()
         out = Path(self.config.out) if self.config.out else next_run(Path("runs"), plan.data.title, plan.config)
-        return run(plan, out, self.config.stages)
+        if self.config.ray is None:
+            return run(plan, out, self.config.stages)
+        with connected(self.config.ray, available_processors()):
+            return run(plan, out.absolute(), self.config.stages, partial(self._on_cluster, plan))
+
+    def _on_cluster(self, plan: Plan, out: Path, stages: list[Stage]) -> None:
+        """Run the stages of single seeds on the connected cluster."""
+        gpus = 0 if plan.make_trainer().strategy.root_device.type == "cpu" else 1
+        shares = [Share(out, seed, stages) for seed in plan.seeds]
+        for number, seed in enumerate(spread(do_share, shares, gpus), 1):
+            print(f"seed {seed} is done on the cluster, {number} of {len(shares)}", file=sys.stderr)
 
     def kept_config(self) -> str:
         """The configuration as YAML, without where it was written and which part of it ran."""
         config = self.config.clone()
-        for key in ("out", "stages", "gate", "config"):
+        for key in ("out", "stages", "gate", "ray", "config"):
             config.pop(key, None)
         for key in ("data.root", "data.manifest"):  # a run is read from other folders, too
             if config[key] is not None:
                 config[key] = str(Path(config[key]).expanduser().resolve())
         text: str = self.parser.dump(config, skip_validation=True)
         return text
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one machine does of a run: stages of one seed, over a run folder that holds its configuration."""
+
+    out: Path
+    seed: int
+    stages: list[Stage]
+
+
+def do_share(share: Share) -> int:
+    """Run a share and return its seed; errors as of :func:`~counterfeit.experiment.run.run_seed`."""
+    plan = command_line(["--config", str(share.out / "config.yaml")]).plan()
+    run_seed(plan, share.out, share.seed, share.stages)
+    return share.seed
 
 
 @verb

@@ -13,12 +13,13 @@ from rich.console import Console
 from counterfeit.cache import default_cache_folder
 from counterfeit.data.listing import Listing, read_listing
 from counterfeit.data.walk import SUFFIXES
-from counterfeit.detector.card import BANDS
-from counterfeit.detector.engine import EngineName, available_processors
+from counterfeit.detector.card import BANDS, Card, read_card
+from counterfeit.detector.engine import EngineName, available_processors, pack_engine
 from counterfeit.detector.scorer import Scorer
 from counterfeit.detector.stream import score_listing
 from counterfeit.errors import DONE, UserError, naming, verb
 from counterfeit.options import Parser
+from counterfeit.scale import connected, score_listing_on
 
 
 def predict(
@@ -30,6 +31,7 @@ def predict(
     workers: int | None = None,
     device: str = "cpu",
     cache: str | None = None,
+    ray: str | None = None,
 ) -> None:
     """Score photographs with the detector of a run and print where the scores are.
 
@@ -39,9 +41,11 @@ def predict(
         out: folder to write; the same command continues what was not finished.
         engine: onnx needs an export and no torch; auto takes the faster one that can be had.
         root: folder that the paths of a table are relative to; its own if none.
-        workers: processes that decode; as many as there are processors if none, 0 decodes in this one.
+        workers: processes that decode; as many as there are processors if none, 0 decodes in this one. With --ray,
+            processes that decode and score; as many as the cluster has processors, or four a GPU, if none.
         device: where to compute, cpu, cuda or cuda:<number>; ONNX Runtime only on the cpu.
         cache: folder of the scores of known photographs; $COUNTERFEIT_CACHE or ~/.cache/counterfeit if none.
+        ray: score on a Ray cluster: its address, auto for one that runs here, or local to start one for this command.
 
     Raises:
         UserError: the input, the run or the folder cannot be used, or no photograph could be scored; nothing was
@@ -49,15 +53,23 @@ def predict(
     """
     if workers is not None and workers < 0:
         raise UserError(f"--workers {workers} is no number of processes; 0 decodes in this one")
+    if workers == 0 and ray is not None:
+        raise UserError("--workers 0: this process scores nothing itself with --ray; name one worker or more")
     listing = _of_photograph(Path(photographs)) or read_listing(Path(photographs), Path(root) if root else None)
-    scorer = Scorer.load(run, engine, device)
-    folder, processes = _cache_folder(cache), available_processors() if workers is None else workers
+    packed = pack_engine(read_card(Path(run)), engine, device)
     with naming(Path(out)):
-        counts = score_listing(scorer, listing, Path(out), folder, processes)
+        if ray is None:
+            processes = available_processors() if workers is None else workers
+            counts = score_listing(Scorer.unpack(packed), listing, Path(out), _cache_folder(cache), processes)
+        else:
+            with connected(ray, workers or available_processors()):
+                counts = score_listing_on(
+                    packed, listing, Path(out), Path(cache).absolute() if cache else None, workers
+                )
     if not counts["ok"]:
         csv = Path(out) / "scores.csv"
         raise UserError(f"nothing was scored ({_reasons(counts)}): {csv} says why; mend that and choose another --out")
-    _print_end(counts, listing.ignored, scorer, Path(out))
+    _print_end(counts, listing.ignored, packed.card, Path(out))
 
 
 @verb
@@ -97,14 +109,14 @@ def _reasons(counts: dict[str, Any]) -> str:
     return ", ".join(f"{reason} {number}" for reason, number in counts["errors"].items())
 
 
-def _print_end(counts: dict[str, Any], ignored: int, scorer: Scorer, out: Path) -> None:
+def _print_end(counts: dict[str, Any], ignored: int, card: Card, out: Path) -> None:
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if ignored:
         console.print(f"{ignored} files left out that are no photographs by their names")
     if counts["error"]:
         console.print(f"{counts['error']} inputs without a score: {_reasons(counts)}")
     bands = ", ".join(f"{counts[band]} {band}" for band in BANDS)
-    rule = scorer.card.operating_point["rule"]
+    rule = card.operating_point["rule"]
     console.print(f"{counts['ok']} scored: {bands}; {counts['counterfeit']} at or above the operating point ({rule})")
     console.print(f"scores: {out / 'scores.parquet'}, scores.csv, scores.json")
     console.print(f"next: python -m counterfeit.review {shlex.quote(str(out))}")

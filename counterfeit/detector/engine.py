@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -46,14 +47,48 @@ def probability_of(logit: NDArray[np.floating]) -> NDArray[np.float64]:
     return probability
 
 
-def load_engine(card: Card, name: EngineName, device: str = "cpu", threads: int | None = None) -> tuple[str, Engine]:
-    """The engine of a stored detector and its name, ``torch`` or ``onnx``.
+@dataclass(frozen=True)
+class Packed:
+    """All that an engine is made of, as bytes, so that it can be made in another process or on another machine.
+
+    Attributes:
+        name: ``onnx`` or ``torch``.
+        card: what the detector is.
+        content: the exported graph, or for torch the weights.
+        device: where to compute.
+    """
+
+    name: str
+    card: Card
+    content: bytes = field(repr=False)
+    device: str
+
+    def unpack(self, threads: int | None = None) -> Engine:
+        """The engine.
+
+        Args:
+            threads: of ONNX Runtime; all processors unless told.
+
+        Raises:
+            UserError: the weights are of another version, or the device cannot be had here.
+        """
+        if self.name == "onnx":
+            return onnx_engine(self.content, threads)
+        if self.device != "cpu":
+            _check_gpu(self.device)
+        from counterfeit.detector.graph import torch_engine  # late: it needs torch
+
+        return torch_engine(_detector_of(self.card, self.content), self.device)
+
+
+def pack_engine(card: Card, name: EngineName, device: str = "cpu") -> Packed:
+    """The engine of a stored detector, packed.
 
     ``auto`` takes torch on a GPU; on a CPU the exported graph, or makes the graph in memory if there is none, because
     ONNX Runtime is about three times as fast there.
 
     Raises:
-        UserError: the files are not there or not those that the card names, or the device cannot be had.
+        UserError: the files are not there or not those that the card names, or there is no such device anywhere.
     """
     _check_device(device, name)
     exported = card.onnx_sha256 is not None
@@ -62,27 +97,26 @@ def load_engine(card: Card, name: EngineName, device: str = "cpu", threads: int 
             f"{card.folder} holds no detector.onnx: python -m counterfeit.export --run {card.folder} --out export"
         )
     if exported and (name == "onnx" or (name == "auto" and device == "cpu")):
-        return "onnx", onnx_engine(read_checked(card.folder / GRAPH, card.onnx_sha256), threads)
-    from counterfeit.detector.graph import detector_onnx, torch_engine  # late: it needs torch
-
-    detector = load_detector(card)
+        return Packed("onnx", card, read_checked(card.folder / GRAPH, card.onnx_sha256), device)
     if name == "auto" and device == "cpu":
-        return "onnx", onnx_engine(detector_onnx(detector), threads)
-    return "torch", torch_engine(detector, device)
+        from counterfeit.detector.graph import detector_onnx  # late: it needs torch
+
+        return Packed("onnx", card, detector_onnx(load_detector(card)), device)
+    return Packed("torch", card, read_checked(card.folder / WEIGHTS, card.sha256), device)
 
 
 def _check_device(device: str, engine: EngineName) -> None:
-    known = DEVICE.fullmatch(device)
-    if not known:
+    if not DEVICE.fullmatch(device):
         raise UserError(f"there is no --device {device}; it takes cpu, cuda or cuda:<number>")
-    if device == "cpu":
-        return
-    if engine == "onnx":
+    if device != "cpu" and engine == "onnx":
         raise UserError(f"--engine onnx computes on the CPU; leave out --device {device}, or take --engine torch")
+
+
+def _check_gpu(device: str) -> None:
     import torch  # late: a CPU with an export needs none
 
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(known["index"] or 0) >= found:
+    if int(device.partition(":")[2] or 0) >= found:
         raise UserError(f"--device {device} cannot be had: torch finds {found} CUDA devices here; take --device cpu")
 
 
@@ -92,11 +126,15 @@ def load_detector(card: Card) -> "Detector":
     Raises:
         UserError: the weights are missing, not those that the card names, or of another version.
     """
+    return _detector_of(card, read_checked(card.folder / WEIGHTS, card.sha256))
+
+
+def _detector_of(card: Card, content: bytes) -> "Detector":
     from safetensors.torch import load
 
     from counterfeit.detector.module import Detector
 
-    weights = load(read_checked(card.folder / WEIGHTS, card.sha256))
+    weights = load(content)
     try:
         detector = Detector(**card.hyperparameters)
         detector.load_state_dict(weights)

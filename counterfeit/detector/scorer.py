@@ -11,7 +11,7 @@ from PIL import Image
 
 from counterfeit.data.images import BadImage, Pixels, decode_image, square_pixels, upright_rgb
 from counterfeit.detector.card import BANDS, Band, Card, read_card
-from counterfeit.detector.engine import Engine, EngineName, Outputs, load_engine, probability_of
+from counterfeit.detector.engine import Engine, EngineName, Outputs, Packed, pack_engine, probability_of
 from counterfeit.errors import UserError
 
 BATCH = 128  # images that are decoded and scored together: with fewer, processors wait for the last pass more often
@@ -63,9 +63,12 @@ class Scorer:
         Raises:
             UserError: the folder holds no finished detector, or the device cannot be had.
         """
-        card = read_card(Path(folder))
-        name, loaded = load_engine(card, engine, device, threads)
-        return cls(card, loaded, name)
+        return cls.unpack(pack_engine(read_card(Path(folder)), engine, device), threads)
+
+    @classmethod
+    def unpack(cls, packed: Packed, threads: int | None = None) -> "Scorer":
+        """A detector that was loaded elsewhere; arguments and errors as of :meth:`Packed.unpack`."""
+        return cls(packed.card, packed.unpack(threads), packed.name)
 
     def score(self, photographs: Sequence[Photograph], heat_maps: HeatMap | None = None) -> list[Score]:
         """Score photographs, decoded as those that the detector learned from.

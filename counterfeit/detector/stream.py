@@ -6,9 +6,9 @@ contents: about 220 bytes for each image that the detector has ever scored into 
 
 import importlib
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import PIL
@@ -18,25 +18,60 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from counterfeit import __version__
 from counterfeit.cache import ArrayCache
 from counterfeit.data.listing import Listing
-from counterfeit.detector.card import BANDS
+from counterfeit.detector.card import BANDS, Card
 from counterfeit.detector.decoding import Batch, Decoded, Decoder, decoded
 from counterfeit.detector.scorer import BATCH, Scorer
 from counterfeit.detector.shards import Shards
 
 SHARD = 8 * BATCH  # inputs of a part
+Rows = list[dict[str, Any]]
+Advance = Callable[[int], None]
+"""Told how many more inputs have been dealt with."""
+
+
+class Part(NamedTuple):
+    """Inputs whose scores are written together, and the part's number."""
+
+    number: int
+    paths: list[str | None]
+
+
+PartRows = Callable[[Iterable[Part], Advance], Iterator[tuple[int, Rows]]]
+"""Gives rows for parts, under their numbers, in any order."""
 
 
 def score_listing(
     scorer: Scorer, listing: Listing, out: Path, cache: Path, workers: int = 0, show: bool = True
 ) -> dict[str, Any]:
-    """Score every input and write ``scores.parquet``, ``scores.csv`` and ``scores.json``.
+    """Score every input on this machine and write the scores; more of the arguments and errors: :func:`write_scores`.
 
     Args:
         scorer: a loaded detector.
         listing: the inputs.
-        out: folder to write; unfinished scores of the same detector and root are continued.
+        out: folder to write.
         cache: folder where scores are kept by content.
         workers: processes that decode; 0 decodes in this one.
+        show: a progress bar on standard error.
+    """
+    known = scores_known(cache, scorer)
+
+    def score(parts: Iterable[Part], advance: Advance) -> Iterator[tuple[int, Rows]]:
+        return part_rows(scorer, listing.root, parts, known, workers, advance)
+
+    return write_scores(scorer.card, scorer.engine_name, listing, out, score, show)
+
+
+def write_scores(
+    card: Card, engine_name: str, listing: Listing, out: Path, score: PartRows, show: bool = True
+) -> dict[str, Any]:
+    """Write ``scores.parquet``, ``scores.csv`` and ``scores.json``.
+
+    Args:
+        card: what the detector is.
+        engine_name: ``torch`` or ``onnx``.
+        listing: the inputs.
+        out: folder to write; unfinished scores of the same detector and root are continued.
+        score: gives the rows of the parts that are still to be made.
         show: a progress bar on standard error.
 
     Returns:
@@ -45,33 +80,66 @@ def score_listing(
     Raises:
         UserError: ``out`` holds something else.
     """
-    card = scorer.card
-    job = {"detector_sha256": card.sha256, "engine": scorer.engine_name, "root": str(listing.root)}
-    about = _about(scorer, listing)  # before the work: what fails in it must not fail at the end
+    job = {"detector_sha256": card.sha256, "engine": engine_name, "root": str(listing.root)}
+    about = _about(card, engine_name, listing)  # before the work: what fails in it must not fail at the end
     shards = Shards(out, job)
-    known = ArrayCache(cache, f"scores-{card.sha256[:16]}-{scorer.engine_name}", (), np.float64)
-    rows: list[dict[str, Any]] = []
     with _progress(show) as progress:
         task = progress.add_task("scoring", total=len(listing))
-        batches = _batches(shards, listing, lambda finished: progress.advance(task, finished))
-        for batch, results in decoded(Decoder(listing.root, card.size), batches, known, workers):
-            _score_new(scorer, results, known)
-            rows += _rows(scorer, batch, results, known)
-            progress.advance(task, len(results))
-            if batch.last:
-                shards.write(batch.part, rows)
-                rows = []
+
+        def advance(count: int) -> None:
+            progress.advance(task, count)
+
+        for number, rows in score(_missing(shards, listing, advance), advance):
+            shards.write(number, rows)
     return shards.finish(-(-len(listing) // SHARD), about)
 
 
-def _batches(shards: Shards, listing: Listing, skip: Callable[[int], None]) -> Iterator[Batch]:
-    """Batches of the parts that are still to be made; ``skip`` is told how many inputs the others hold."""
-    for part, paths in enumerate(listing.chunks(SHARD)):
-        if not shards.missing(part, paths):
+def scores_known(cache: Path, scorer: Scorer) -> ArrayCache:
+    """The scores that a detector has given so far, keyed by the hashes of the contents.
+
+    Args:
+        cache: folder where they are kept.
+        scorer: the detector.
+    """
+    return ArrayCache(cache, f"scores-{scorer.card.sha256[:16]}-{scorer.engine_name}", (), np.float64)
+
+
+def part_rows(
+    scorer: Scorer, root: Path, parts: Iterable[Part], known: ArrayCache, workers: int, advance: Advance
+) -> Iterator[tuple[int, Rows]]:
+    """Rows of parts, in order.
+
+    Args:
+        scorer: a loaded detector.
+        root: folder that the paths are relative to.
+        parts: inputs.
+        known: of :func:`scores_known`; new scores are added.
+        workers: processes that decode, across the borders of parts; 0 decodes in this one.
+        advance: is told of each batch.
+    """
+    rows: Rows = []
+    for batch, results in decoded(Decoder(root, scorer.card.size), _batches(parts), known, workers):
+        _score_new(scorer, results, known)
+        rows += _rows(scorer, batch, results, known)
+        advance(len(results))
+        if batch.last:
+            yield batch.part, rows
+            rows = []
+
+
+def _missing(shards: Shards, listing: Listing, skip: Advance) -> Iterator[Part]:
+    """The parts that are still to be made; ``skip`` is told how many inputs the others hold."""
+    for number, paths in enumerate(listing.chunks(SHARD)):
+        if shards.missing(number, paths):
+            yield Part(number, paths)
+        else:
             skip(len(paths))
-            continue
+
+
+def _batches(parts: Iterable[Part]) -> Iterator[Batch]:
+    for number, paths in parts:
         for start in range(0, len(paths), BATCH):
-            yield Batch(part, start + BATCH >= len(paths), paths[start : start + BATCH])
+            yield Batch(number, start + BATCH >= len(paths), paths[start : start + BATCH])
 
 
 def _score_new(scorer: Scorer, results: list[Decoded], known: ArrayCache) -> None:
@@ -85,7 +153,7 @@ def _score_new(scorer: Scorer, results: list[Decoded], known: ArrayCache) -> Non
         known.append(list(new), scorer.probabilities(np.stack(list(new.values()))))
 
 
-def _rows(scorer: Scorer, batch: Batch, results: list[Decoded], known: ArrayCache) -> list[dict[str, Any]]:
+def _rows(scorer: Scorer, batch: Batch, results: list[Decoded], known: ArrayCache) -> Rows:
     digests = [one.sha256 for one in results if one.reason is None and one.sha256 is not None]
     probability = known.rows(digests).astype(np.float64)
     bands = scorer.card.band_numbers(probability)
@@ -100,16 +168,15 @@ def _rows(scorer: Scorer, batch: Batch, results: list[Decoded], known: ArrayCach
     return rows
 
 
-def _about(scorer: Scorer, listing: Listing) -> dict[str, Any]:
+def _about(card: Card, engine_name: str, listing: Listing) -> dict[str, Any]:
     """What ``scores.json`` says beside the counts."""
-    card = scorer.card
     # Of the module in use, for it comes in packages of several names: onnxruntime, onnxruntime-gpu, ...
-    package = "onnxruntime" if scorer.engine_name == "onnx" else "torch"
+    package = "onnxruntime" if engine_name == "onnx" else "torch"
     return {
         "run": str(card.folder.resolve()),
         "detector_sha256": card.sha256,
         "root": str(listing.root),
-        "engine": scorer.engine_name,
+        "engine": engine_name,
         "operating_point": card.operating_point,
         "bands": card.bands,
         "calibration": card.calibration,

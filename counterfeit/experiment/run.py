@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytorch_lightning as pl
-from numpy.typing import NDArray
 from rich.console import Console
 
 from counterfeit.backbone import Embedder
@@ -33,16 +32,20 @@ from counterfeit.experiment.curve import available_counts, write_curve
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.gallery import write_gallery
 from counterfeit.experiment.holdout import check_kinds, write_holdout
+from counterfeit.experiment.notes import counts, dose_reason
 from counterfeit.experiment.oracle import check_oracle
 from counterfeit.experiment.repeat import Repeater, check_repeated, train_generators
 from counterfeit.experiment.seed import Seed
-from counterfeit.experiment.settings import FROM_NOISE, WITHOUT_DOSE, ExperimentSettings
+from counterfeit.experiment.settings import ExperimentSettings
 from counterfeit.experiment.ship import ship
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.report.html import write_report
 from counterfeit.synthesis import SynthesisSettings
 from counterfeit.synthesis.mixing import check_smote
 
+OF_ONE_SEED: tuple[Stage, ...] = ("gan", "synthesis", "detector")
+Spread = Callable[[Path, list[Stage]], None]
+"""Runs stages of ``OF_ONE_SEED`` over a claimed run folder, for each seed."""
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -83,13 +86,14 @@ class Outcome:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None) -> Outcome:
+def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None, spread: Spread | None = None) -> Outcome:
     """Run the stages over one folder.
 
     Args:
         plan: what to run.
         out: the run folder; an unfinished run of the same plan is continued.
         stages: which stages, in their own order; ``None`` for all.
+        spread: runs the stages of single seeds elsewhere, before this process reads what they left.
 
     Raises:
         UserError: the input, the plan or the folder cannot be used; nothing was overwritten.
@@ -101,24 +105,42 @@ def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None) -> Outcome
         )
     parse_rule(plan.experiment.operating_point)
     chosen = chosen_stages(plan.experiment, stages)
-    trainer = plan.make_trainer()
     if not TRAINING.isdisjoint(chosen):
-        check_trainer(trainer)
+        check_trainer(plan.make_trainer())
     folder = RunFolder(out)
     folder.check(plan.config, stages is not None)
-    plan.data.prepare_data()
-    plan.data.setup()
-    started = _Run(plan, folder, trainer.strategy.root_device.type)
+    started = _Run(plan, folder)
     folder.claim(plan.config, stages is not None)  # not before the splits are known to be possible
     with naming(folder.path):
+        if spread is not None and (alone := [stage for stage in chosen if stage in OF_ONE_SEED]):
+            if "data" in chosen:
+                started.stages(["data"])
+            spread(folder.path, alone)
         return started.stages(chosen)
+
+
+def run_seed(plan: Plan, out: Path, seed: int, stages: Sequence[Stage]) -> None:
+    """Run stages of one seed over a folder that :func:`run` has claimed. Nothing is written that seeds share.
+
+    Args:
+        plan: of the run, with all its seeds.
+        out: the run folder.
+        seed: one of them.
+        stages: of ``OF_ONE_SEED``.
+    """
+    alone = _Run(replace(plan, seeds=[seed]), RunFolder(out))
+    for stage in stages:
+        getattr(alone, f"_{stage}_of")(alone.seeds[0])
 
 
 class _Run:
     """The state that stages share: the data once decoded, and one :class:`Seed` at a time."""
 
-    def __init__(self, plan: Plan, folder: RunFolder, device: str) -> None:
+    def __init__(self, plan: Plan, folder: RunFolder) -> None:
         self.plan, self.folder = plan, folder
+        plan.data.prepare_data()
+        plan.data.setup()
+        device = plan.make_trainer().strategy.root_device.type
         kinds = plan.experiment.generators(plan.gan.kind)
         self.generators = [replace(plan.gan, kind=kind) for kind in kinds]  # raises where gan.crop does not fit
         data = plan.data
@@ -169,29 +191,38 @@ class _Run:
             for seed in self.seeds
         ]
         write_table(pa.concat_tables(parts), self.folder.splits)
-        console.print(_counts(data, self.seeds[0].split))
+        console.print(counts(data, self.seeds[0].split))
 
     def _gan(self) -> None:
         for seed in self._one_by_one():
-            trained = (self.generators, self.plan.gan_trainer, self.plan.make_trainer)
-            for note in train_generators(self.folder, seed, *trained):
-                console.print(f"  {note}")
+            self._gan_of(seed)
+
+    def _gan_of(self, seed: Seed) -> None:
+        trained = (self.generators, self.plan.gan_trainer, self.plan.make_trainer)
+        for note in train_generators(self.folder, seed, *trained):
+            console.print(f"  {note}")
 
     def _synthesis(self) -> None:
         for seed in self._one_by_one():
-            for arm in BANKS:
-                if self._needs(arm) and not len(self.cells.bank(seed, arm)):
-                    console.print(f"  seed {seed.number}: nothing passed the gates, so that {arm} is the same as real")
+            self._synthesis_of(seed)
+
+    def _synthesis_of(self, seed: Seed) -> None:
+        for arm in BANKS:
+            if self._needs(arm) and not len(self.cells.bank(seed, arm)):
+                console.print(f"  seed {seed.number}: nothing passed the gates, so that {arm} is the same as real")
 
     def _detector(self) -> None:
         for seed in self._one_by_one():
-            for arm, dose in self.plan.experiment.cells():
-                self.cells.predictions(seed, arm, dose)
-                gc.collect()
-                console.print(f"  seed {seed.number}  {arm} {dose or ''}", style="dim")
+            self._detector_of(seed)
         experiment = self.plan.experiment
         write_audits(self.folder, self.seeds, experiment.product())
         write_gallery(self.cells, self.seeds[0], experiment.cells(), experiment.product())
+
+    def _detector_of(self, seed: Seed) -> None:
+        for arm, dose in self.plan.experiment.cells():
+            self.cells.predictions(seed, arm, dose)
+            gc.collect()
+            console.print(f"  seed {seed.number}  {arm} {dose or ''}", style="dim")
 
     def _one_by_one(self) -> Iterator[Seed]:
         """Each seed in turn; what one holds in memory is given up before the next."""
@@ -215,7 +246,7 @@ class _Run:
         chosen = {
             "dose": comparison.product_dose,
             "doses_used": used,
-            "dose_reason": _dose_reason(product, len(self.plan.experiment.doses), used),
+            "dose_reason": dose_reason(product, len(self.plan.experiment.doses), used),
         }
         write_json(self.folder.comparison, json.loads(comparison.to_json()) | chosen)
         kept = comparison.verdict == "HELPS" and product not in CONTROLS
@@ -255,27 +286,3 @@ class _Run:
 
     def _needs(self, arm: str) -> bool:
         return any(name == arm for name, _ in self.plan.experiment.cells())
-
-
-def _dose_reason(product: str, doses: int, used: list[float]) -> str:
-    if product in WITHOUT_DOSE:
-        return "the arm has none"
-    reason = "given by experiment.doses"
-    if doses > 1:
-        reason = "the smallest of experiment.doses; the others are listed as arms of their own"
-    if product not in BANKS or product in FROM_NOISE:  # without masks
-        return reason
-    return (
-        f"{reason}; {min(used):.2f} to {max(used):.2f} was used: masks are believed as far as the distance from "
-        "genuine patches tells the training counterfeits, and count less where photographs alone leave little to learn"
-    )
-
-
-def _counts(data: ProductData, split: NDArray[np.str_]) -> str:
-    parts = [f"  {len(data.photos)} photographs, {len(set(data.photos.group.tolist()))} groups"]
-    for name in ("train", "validation", "test"):
-        label = data.photos.label[split == name]
-        parts.append(f"{name} {(label == 0).sum()} genuine + {(label == 1).sum()} counterfeit")
-    if data.quarantine:
-        parts.append(f"{len(data.quarantine)} quarantined")
-    return "; ".join(parts)

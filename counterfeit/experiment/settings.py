@@ -23,6 +23,7 @@ Arm = Literal[
     "synthetic",
     "oracle",
 ]
+MOST_RESAMPLES = 1_000_000  # of the bootstrap: hours, and no digit of a p value more that matters
 WITHOUT_DOSE = ("one-class", "real", "oracle")
 GENERATED = ("synthetic", "synthetic-random")  # arms made with the generator that gan.kind names
 FROM_NOISE: dict[str, Kind] = {"noise": "noise", "dcgan": "dcgan"}  # arms named by their generator
@@ -56,8 +57,8 @@ class ExperimentSettings:
     holdout_kind: str | None = None
 
     def __post_init__(self) -> None:
-        if self.resamples < 1:
-            raise UserError(f"experiment.resamples must be at least 1, not {self.resamples}")
+        if not 1 <= self.resamples <= MOST_RESAMPLES:
+            raise UserError(f"experiment.resamples must be from 1 to {MOST_RESAMPLES}, not {self.resamples}")
         if not 0 < self.alpha <= 0.5:
             raise UserError(f"experiment.alpha must be above 0 and at most 0.5, not {self.alpha}")
         if self.learning_curve is not None and (not self.learning_curve or min(self.learning_curve) < 1):

@@ -13,6 +13,7 @@ from counterfeit.gan.refiner import Refiner
 # Of Lightning; with 16-mixed gradients would be clipped before they are scaled back.
 Precision = Literal["32-true", "bf16-mixed"]
 Generative = Refiner | NoiseGan | Dcgan
+MOST = 100_000  # composites of a label: 5 GB at 128 px
 Kind = Literal["refiner", "noise", "dcgan"]
 
 
@@ -71,6 +72,8 @@ class GanSettings:
         for name in ("pool", "sample_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"gan.{name} must be at least 1, not {getattr(self, name)}")
+        if self.pool > MOST:
+            raise UserError(f"gan.pool {self.pool}: composites lie in memory, at most {MOST} of each label")
         for name in ("lr", "noise_lr", "ema_half_life"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"gan.{name} must be above 0, not {getattr(self, name)}")

@@ -23,6 +23,7 @@ from counterfeit.synthesis.procedural import draw_anomalies
 
 Draw = Callable[[int, int, np.random.Generator], Composites]
 CHUNK = 256  # images made at once
+MOST = 1_000_000  # candidates of a label, whose pixels and features lie in memory
 NAMES = ("genuine", "counterfeit")
 
 
@@ -50,6 +51,13 @@ class SynthesisSettings:
     def __post_init__(self) -> None:
         if self.count < 1 or self.overdraw < 1:
             raise UserError("synthesis.count and synthesis.overdraw must be at least 1")
+        if self.count * self.overdraw > MOST:
+            raise UserError(
+                f"synthesis.count {self.count} times synthesis.overdraw {self.overdraw} are more candidates than "
+                f"{MOST}, the most that are held at once: lower one, or make several banks by counterfeit.synthesize"
+            )
+        if self.novelty < 0:
+            raise UserError(f"synthesis.novelty is a change in grey levels and not below 0, not {self.novelty}")
         for name in ("hard", "anomalies", "refined"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"synthesis.{name} is a share between 0 and 1, not {getattr(self, name)}")

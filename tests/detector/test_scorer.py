@@ -185,7 +185,7 @@ def test_onnx_needs_an_export(stored: Path) -> None:
 def test_a_gpu_is_used_where_there_is_one(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(engines, "load_detector", lambda card: "detector")
+    monkeypatch.setattr(engines, "_detector_of", lambda card, content: "detector")
     monkeypatch.setattr(engines, "onnx_engine", lambda content, threads: brightness)
     used = []
     monkeypatch.setattr(graph, "torch_engine", lambda detector, device: used.append(device) or brightness)

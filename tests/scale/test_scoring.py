@@ -1,0 +1,153 @@
+"""Scores on a real Ray cluster of this machine: the same as here, also where workers die and the command is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from counterfeit.data.listing import read_listing
+from counterfeit.detector import stream
+from counterfeit.detector.card import read_card
+from counterfeit.detector.engine import Packed, pack_engine
+from counterfeit.detector.scorer import BATCH, Scorer
+from counterfeit.errors import UserError
+from counterfeit.predict import main
+from counterfeit.scale import connected, score_listing_on
+from tests.detector.test_stream import draw
+from tests.review.made_run import make_run
+
+ray = pytest.importorskip("ray", reason="needs Ray: pip install -e '.[scale]'")
+pytestmark = pytest.mark.slow
+PROJECT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    return pack_engine(read_card(make_run(tmp_path_factory.mktemp("run"))), "auto")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with connected("local", 2):
+        yield
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Five parts, with a broken photograph and one that stands in two parts."""
+    monkeypatch.setattr(stream, "SHARD", BATCH)
+    folder = draw(tmp_path / "photographs", 5 * BATCH - 7)
+    (folder / "005.png").write_bytes(b"no image")
+    (folder / "999.png").write_bytes((folder / "000.png").read_bytes())
+    return folder
+
+
+def rows(out: Path) -> list[dict[str, object]]:
+    return pq.read_table(out / "scores.parquet").to_pylist()
+
+
+def assert_same_scores(ours: Path, theirs: Path) -> None:
+    """Equal but for what passes of another size may change of a score."""
+    for a, b in zip(rows(ours), rows(theirs), strict=True):
+        assert a == {**b, "score": a["score"]}
+        assert a["score"] == (None if b["score"] is None else pytest.approx(b["score"], abs=1e-6))
+    a, b = (json.loads((out / "scores.json").read_text()) for out in (ours, theirs))
+    assert a == b
+
+
+def test_scores_on_a_cluster_are_those_of_this_machine(cluster, packed, photographs, tmp_path):
+    listing = read_listing(photographs)
+    score_listing_on(packed, listing, tmp_path / "there", tmp_path / "cache there", None, show=False)
+    stream.score_listing(Scorer.unpack(packed), listing, tmp_path / "here", tmp_path / "cache here", show=False)
+    assert_same_scores(tmp_path / "there", tmp_path / "here")
+
+
+def worker_processes() -> list[int]:
+    """Of the clusters on this machine, as their titles say."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (folder / "cmdline").read_bytes()
+        except OSError:  # it has ended
+            continue
+        if title.startswith(b"ray::Worker"):
+            found.append(int(folder.name))
+    return found
+
+
+def test_a_worker_that_dies_is_begun_anew_and_nothing_is_lost(cluster, packed, photographs, tmp_path, monkeypatch):
+    write, killed = stream.Shards.write, []
+
+    def write_and_kill(self, number, rows):
+        write(self, number, rows)
+        if not killed:
+            killed.append(worker_processes()[0])
+            os.kill(killed[0], signal.SIGKILL)
+
+    monkeypatch.setattr(stream.Shards, "write", write_and_kill)
+    listing = read_listing(photographs)
+    counts = score_listing_on(packed, listing, tmp_path / "there", tmp_path / "cache there", 2, show=False)
+    assert len(killed) == 1
+    assert (counts["ok"], counts["error"]) == (5 * BATCH - 7, 1)
+    stream.score_listing(Scorer.unpack(packed), listing, tmp_path / "here", tmp_path / "cache here", show=False)
+    assert_same_scores(tmp_path / "there", tmp_path / "here")
+
+
+def test_what_the_cluster_cannot_do_is_one_line(cluster, packed, photographs, tmp_path):
+    listing = read_listing(photographs)
+    on_gpu = Packed("torch", packed.card, b"", "cuda")
+    with pytest.raises(UserError, match="the cluster has no GPU"):
+        score_listing_on(on_gpu, listing, tmp_path / "on gpu", None, None, show=False)
+    with pytest.raises(UserError, match="--workers 3: the cluster has 2 processors"):
+        score_listing_on(packed, listing, tmp_path / "three", None, 3, show=False)
+    listing.root.rename(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"has no folder .*photographs: share"):
+        score_listing_on(packed, listing, tmp_path / "nowhere", None, None, show=False)
+
+
+def test_a_command_on_a_cluster_is_killed_and_continued(packed, photographs, tmp_path):
+    """The whole command, which starts a cluster and ends it."""
+    out, run = tmp_path / "out", packed.card.folder
+    code = "import sys; from tests.scale.test_scoring import main_of_short_parts as main; sys.exit(main(sys.argv[1:]))"
+    options = [
+        str(photographs),
+        "--run",
+        str(run),
+        "--out",
+        str(out),
+        "--cache",
+        str(tmp_path / "cache"),
+        "--ray",
+        "local",
+    ]
+    command = [sys.executable, "-c", code, *options]
+    killed = subprocess.run([*command, "kill"], cwd=PROJECT, capture_output=True, text=True, timeout=300)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert len(list((out / ".parts").glob("*.parquet"))) == 2
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert f"next: python -m counterfeit.review {out}" in done.stdout
+    assert not done.stderr.strip()
+    listing = read_listing(photographs)
+    stream.score_listing(Scorer.unpack(packed), listing, tmp_path / "here", tmp_path / "cache here", show=False)
+    assert_same_scores(out, tmp_path / "here")
+
+
+def main_of_short_parts(args: list[str]) -> int:
+    """For a process of its own, which kills itself after two parts if told to."""
+    stream.SHARD, write = BATCH, stream.Shards.write
+
+    def write_and_die(self, number, rows):
+        write(self, number, rows)
+        if len(list(self.parts.glob("*.parquet"))) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if args[-1] == "kill":
+        stream.Shards.write = write_and_die
+        args.pop()
+    return main(args)
