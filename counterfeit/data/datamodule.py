@@ -17,6 +17,7 @@ from counterfeit.data.groups import near_duplicate_groups
 from counterfeit.data.images import Loaded, check_bad_rate, load_pixels
 from counterfeit.data.labels import write_labels
 from counterfeit.data.manifest import check_splits, read_manifest
+from counterfeit.data.place import DRAWN_AT_LEAST, DRAWN_COUNTERFEIT, DRAWN_GENUINE, photographs_folder
 from counterfeit.data.split import limit_counterfeits, split_groups
 from counterfeit.data.transforms import Preset, augment
 from counterfeit.errors import UserError, naming
@@ -82,8 +83,8 @@ class ProductData(pl.LightningDataModule):
         fractions: tuple[float, float, float] = (0.5, 0.15, 0.35),
         num_workers: int = 0,
         cache: str | None = None,
-        drawn_genuine: int = 900,
-        drawn_counterfeit: int = 300,
+        drawn_genuine: int = DRAWN_GENUINE,
+        drawn_counterfeit: int = DRAWN_COUNTERFEIT,
     ) -> None:
         super().__init__()
         if size % 32 or size < 64:
@@ -102,6 +103,7 @@ class ProductData(pl.LightningDataModule):
         self.num_workers = num_workers
         self.cache = Path(cache).expanduser() if cache else default_cache_folder()
         self.drawn_genuine, self.drawn_counterfeit = drawn_genuine, drawn_counterfeit
+        self.folder = photographs_folder(root, manifest, cache, size, drawn_genuine, drawn_counterfeit)
         self.unseen: NDArray[np.bool_] | None = None
         self.photos: Photos
         self.quarantine: list[tuple[str, str]]
@@ -112,18 +114,11 @@ class ProductData(pl.LightningDataModule):
         """The folder's name, or ``labels`` for the drawn ones."""
         return self.folder.resolve().name if self.root else "labels"
 
-    @property
-    def folder(self) -> Path:
-        """Where the photographs lie: the root, or a folder in the cache for the drawn labels."""
-        if self.root is not None:
-            return Path(self.root).expanduser()
-        return self.cache / f"labels-{self.drawn_genuine}-{self.drawn_counterfeit}-{max(self.size, 128)}"
-
     def prepare_data(self) -> None:
         """Draw the labels, once a machine."""
         if self.root is None and not self.folder.exists():
             make_cache_folder(self.cache)
-            size = max(self.size, 128)
+            size = max(self.size, DRAWN_AT_LEAST)
             counts = {"genuine": self.drawn_genuine, "counterfeit": self.drawn_counterfeit}
             with naming(self.folder):
                 write_labels(self.folder, **counts, size=size, seed=0)

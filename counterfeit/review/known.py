@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml  # type: ignore[import-untyped]
 
-from counterfeit.errors import UserError
+from counterfeit.data.place import photographs_folder
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,13 @@ class Known:
 
 def photographs_root(run: Path) -> Path | None:
     """Folder of the photographs that a run was made from; ``None`` where it is no longer there."""
-    # Imported late: a review without its run needs no torch, and opens at once.
-    from counterfeit.data.datamodule import ProductData
-
     try:
         settings: dict[str, Any] = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["data"]
-        accepted = ProductData.__init__.__annotations__
-        data = ProductData(**{name: settings[name] for name in settings if name in accepted and name != "fractions"})
-    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError, UserError):
+        accepted = photographs_folder.__annotations__
+        root = photographs_folder(**{name: settings[name] for name in settings if name in accepted})
+        return root if root.is_dir() else None
+    except (OSError, KeyError, TypeError, ValueError, yaml.YAMLError):
         return None
-    root = data.folder
-    return root if root.is_dir() else None
 
 
 def known_photographs(run: Path) -> list[Known]:

@@ -1,7 +1,6 @@
 """Synthetic images without a generator: neighbours joined (SMOTE), images mixed (mixup), rectangles pasted (CutMix)."""
 
 import numpy as np
-from imblearn.over_sampling import SMOTE
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
@@ -29,6 +28,8 @@ def smote(
     Raises:
         UserError: a class has a single image, which has no neighbour.
     """
+    from imblearn.over_sampling import SMOTE  # late: a second, which runs without this arm need not wait
+
     check_smote(label)
     sizes = np.bincount(label, minlength=2)
     neighbours = int(min(NEIGHBOURS, sizes.min() - 1))

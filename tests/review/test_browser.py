@@ -11,7 +11,7 @@ from counterfeit.review.database import Database
 from counterfeit.review.verify import faults
 from tests.review.conftest import write_scores
 from tests.review.made_run import make_run
-from tests.review.server import Server
+from tests.review.server import WarmServer
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
@@ -33,7 +33,7 @@ def run(tmp_path_factory):
 @pytest.fixture
 def review(tmp_path, run):
     folder = write_scores(tmp_path, SCORES, run=run)
-    server = Server(folder, "--reviewers", "[anna, ben]", "--gold", "0.1", "--double", "0")
+    server = WarmServer(folder, "--reviewers", "[anna, ben]", "--gold", "0.1", "--double", "0")
     yield server, Database(folder / "review.sqlite")
     server.stop(signal.SIGINT)
 
@@ -376,7 +376,7 @@ def test_axe_finds_nothing_serious_and_nothing_overflows(chromium, review, size,
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 def test_who_is_done_or_late_gets_a_page_that_axe_passes(chromium, tmp_path, size):
     folder = write_scores(tmp_path, [0.5, 0.4, 0.4, None])
-    server = Server(folder, "--reviewers", "[anna, ben]", "--double", "0", "--capacity", "12345")
+    server = WarmServer(folder, "--reviewers", "[anna, ben]", "--double", "0", "--capacity", "12345")
     try:
         page, ben = (enter(chromium, server, who, DESKTOP if size == "desktop" else PHONE) for who in ("anna", "ben"))
         ben.goto(page.url)

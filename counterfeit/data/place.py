@@ -1,0 +1,27 @@
+"""Where the photographs of a run lie. Without torch, for whoever wants the files alone."""
+
+from pathlib import Path
+
+from counterfeit.cache import default_cache_folder
+
+DRAWN_GENUINE, DRAWN_COUNTERFEIT, DRAWN_AT_LEAST = 900, 300, 128  # labels, and pixels at which they are drawn
+
+
+def photographs_folder(
+    root: str | None = None,
+    manifest: str | None = None,
+    cache: str | None = None,
+    size: int = DRAWN_AT_LEAST,
+    drawn_genuine: int = DRAWN_GENUINE,
+    drawn_counterfeit: int = DRAWN_COUNTERFEIT,
+) -> Path:
+    """The root; where there is none, the folder of the manifest; else a folder of drawn labels in the cache.
+
+    Arguments are those of :class:`~counterfeit.data.datamodule.ProductData`.
+    """
+    if root is not None:
+        return Path(root).expanduser()
+    if manifest:
+        return Path(manifest).expanduser().parent
+    folder = Path(cache).expanduser() if cache else default_cache_folder()
+    return folder / f"labels-{drawn_genuine}-{drawn_counterfeit}-{max(size, DRAWN_AT_LEAST)}"
