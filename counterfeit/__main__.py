@@ -1,5 +1,6 @@
 """The command ``counterfeit``: lists the verbs, and runs one: ``counterfeit fit ...``."""
 
+import gc
 import importlib
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,9 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"counterfeit: there is no verb {verb!r}; choose from {', '.join(VERBS)}", file=sys.stderr)
         return 2
     # Imported late: the list of verbs must not wait for torch.
-    code: int = importlib.import_module(f"counterfeit.{verb}").main(rest)
+    module = importlib.import_module(f"counterfeit.{verb}")
+    gc.freeze()  # what was imported is not searched for garbage, meanwhile or at the end
+    code: int = module.main(rest)
     return code
 
 

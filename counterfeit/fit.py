@@ -1,6 +1,7 @@
 """``python -m counterfeit.fit``: everything, from photographs to the verdict."""
 
 import contextlib
+import gc
 import logging
 import os
 import re
@@ -10,7 +11,6 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -29,10 +29,11 @@ from counterfeit.errors import DONE, GATE_FAILED, TERMINATED, UserError, verb
 from counterfeit.evaluation.comparison import headline, last_lines
 from counterfeit.experiment import ExperimentSettings, Outcome, Stage, run
 from counterfeit.experiment.folder import next_run
-from counterfeit.experiment.run import Plan, run_seed
+from counterfeit.experiment.run import Plan
+from counterfeit.experiment.spread import on_cluster
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.options import check_options, check_seed, config_read
-from counterfeit.scale import connected, spread
+from counterfeit.scale import connected
 from counterfeit.synthesis import SynthesisSettings
 
 DESCRIPTION = (
@@ -126,14 +127,7 @@ class FitCLI(LightningCLI):
         if self.config.ray is None:
             return run(plan, out, self.config.stages)
         with connected(self.config.ray, available_processors()):
-            return run(plan, out.absolute(), self.config.stages, partial(self._on_cluster, plan))
-
-    def _on_cluster(self, plan: Plan, out: Path, stages: list[Stage]) -> None:
-        """Run the stages of single seeds on the connected cluster."""
-        gpus = 0 if plan.make_trainer().strategy.root_device.type == "cpu" else 1
-        shares = [Share(out, seed, stages) for seed in plan.seeds]
-        for number, seed in enumerate(spread(do_share, shares, gpus), 1):
-            print(f"seed {seed} is done on the cluster, {number} of {len(shares)}", file=sys.stderr)
+            return run(plan, out.absolute(), self.config.stages, partial(on_cluster, plan, plan_of))
 
     def kept_config(self) -> str:
         """The configuration as YAML, without where it was written and which part of it ran."""
@@ -147,20 +141,9 @@ class FitCLI(LightningCLI):
         return text
 
 
-@dataclass(frozen=True)
-class Share:
-    """What one machine does of a run: stages of one seed, over a run folder that holds its configuration."""
-
-    out: Path
-    seed: int
-    stages: list[Stage]
-
-
-def do_share(share: Share) -> int:
-    """Run a share and return its seed; errors as of :func:`~counterfeit.experiment.run.run_seed`."""
-    plan = command_line(["--config", str(share.out / "config.yaml")]).plan()
-    run_seed(plan, share.out, share.seed, share.stages)
-    return share.seed
+def plan_of(args: list[str]) -> Plan:
+    """What a command line asks for; errors as of :func:`command_line`."""
+    return command_line(args).plan()
 
 
 @verb
@@ -282,4 +265,5 @@ def _terminate(number: int, frame: FrameType | None) -> Any:
 STOPPING = {_Terminated: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}
 
 if __name__ == "__main__":
+    gc.freeze()  # half a million objects of what was imported are not searched for garbage, meanwhile or at the end
     sys.exit(main())

@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 import pyarrow as pa
 from rich.console import Console
 
-from counterfeit.cache import default_cache_folder
 from counterfeit.data.listing import Listing, read_listing
 from counterfeit.data.walk import SUFFIXES
 from counterfeit.detector.card import BANDS, Card, read_card
 from counterfeit.detector.engine import EngineName, available_processors, pack_engine
 from counterfeit.detector.scorer import Scorer
-from counterfeit.detector.stream import score_listing
+from counterfeit.detector.stream import cache_folder, score_listing
 from counterfeit.errors import DONE, UserError, naming, verb
 from counterfeit.options import Parser
 from counterfeit.scale import connected, score_listing_on
@@ -60,12 +58,11 @@ def predict(
     with naming(Path(out)):
         if ray is None:
             processes = available_processors() if workers is None else workers
-            counts = score_listing(Scorer.unpack(packed), listing, Path(out), _cache_folder(cache), processes)
+            counts = score_listing(Scorer.unpack(packed), listing, Path(out), cache_folder(cache), processes)
         else:
             with connected(ray, workers or available_processors()):
-                counts = score_listing_on(
-                    packed, listing, Path(out), Path(cache).absolute() if cache else None, workers
-                )
+                known = None if cache is None else str(Path(cache).expanduser().absolute())
+                counts = score_listing_on(packed, listing, Path(out), known, workers)
     if not counts["ok"]:
         csv = Path(out) / "scores.csv"
         raise UserError(f"nothing was scored ({_reasons(counts)}): {csv} says why; mend that and choose another --out")
@@ -93,16 +90,6 @@ def _of_photograph(file: Path) -> Listing | None:
     if file.suffix.lower() not in SUFFIXES or not file.is_file():
         return None
     return Listing(file.parent.resolve(), pa.array([file.name.encode("utf-8", "backslashreplace").decode()]))
-
-
-def _cache_folder(cache: str | None) -> Path:
-    folder = Path(cache).expanduser() if cache else default_cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError as error:
-        raise UserError(f"cannot write to the cache folder {folder}: {error.strerror}; set --cache") from error
 
 
 def _reasons(counts: dict[str, Any]) -> str:

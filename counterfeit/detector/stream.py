@@ -6,6 +6,7 @@ contents: about 220 bytes for each image that the detector has ever scored into 
 
 import importlib
 import platform
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from counterfeit import __version__
-from counterfeit.cache import ArrayCache
+from counterfeit.cache import ArrayCache, default_cache_folder
 from counterfeit.data.listing import Listing
 from counterfeit.detector.card import BANDS, Card
 from counterfeit.detector.decoding import Batch, Decoded, Decoder, decoded
 from counterfeit.detector.scorer import BATCH, Scorer
 from counterfeit.detector.shards import Shards
+from counterfeit.errors import UserError
 
 SHARD = 8 * BATCH  # inputs of a part
 Rows = list[dict[str, Any]]
@@ -92,6 +94,21 @@ def write_scores(
         for number, rows in score(_missing(shards, listing, advance), advance):
             shards.write(number, rows)
     return shards.finish(-(-len(listing) // SHARD), about)
+
+
+def cache_folder(cache: str | None) -> Path:
+    """The folder where scores are kept, ``None`` for the one of this machine, made where it is missing.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    folder = Path(cache).expanduser() if cache else default_cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        raise UserError(f"cannot write to the cache folder {folder}: {error.strerror}; set --cache") from error
 
 
 def scores_known(cache: Path, scorer: Scorer) -> ArrayCache:

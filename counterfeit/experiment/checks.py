@@ -1,14 +1,18 @@
 """What a run refuses before it reads a photograph: stages, seeds and trainers with which nothing could be said."""
 
+import platform
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+import pyarrow.parquet as pq
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
+from counterfeit.data.datamodule import ProductData
 from counterfeit.detector.train import STEPS_PER_EPOCH
 from counterfeit.errors import UserError
+from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.settings import ExperimentSettings
 from counterfeit.options import check_seed
 
@@ -43,6 +47,23 @@ def check_seeds(seeds: list[int]) -> None:
     if len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise UserError(f"--seeds {seeds}: name each seed once, none below 0")
     check_seed("seeds", max(seeds))
+
+
+def check_same_photographs(folder: RunFolder, data: ProductData) -> None:
+    """Raise ``UserError`` where a machine sees other photographs than the one that wrote the manifest of the run.
+
+    Args:
+        folder: with a manifest, or else nothing is checked.
+        data: set up.
+    """
+    if not folder.manifest.is_file():
+        return
+    written = pq.ParquetFile(folder.manifest).read(["path", "sha256"]).to_pydict()
+    if (written["path"], written["sha256"]) != (data.photos.path.tolist(), data.photos.sha256.tolist()):
+        raise UserError(
+            f"{platform.node()} sees other photographs in {data.folder} than {folder.manifest} names: "
+            "give all machines the same folder"
+        )
 
 
 def check_trainer(trainer: pl.Trainer) -> None:

@@ -27,7 +27,14 @@ from counterfeit.evaluation.predictions import read_cell
 from counterfeit.experiment.arms import BANKS
 from counterfeit.experiment.audit import write_audits
 from counterfeit.experiment.cells import Cells
-from counterfeit.experiment.checks import TRAINING, Stage, check_seeds, check_trainer, chosen_stages
+from counterfeit.experiment.checks import (
+    TRAINING,
+    Stage,
+    check_same_photographs,
+    check_seeds,
+    check_trainer,
+    chosen_stages,
+)
 from counterfeit.experiment.curve import available_counts, write_curve
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.gallery import write_gallery
@@ -127,8 +134,12 @@ def run_seed(plan: Plan, out: Path, seed: int, stages: Sequence[Stage]) -> None:
         out: the run folder.
         seed: one of them.
         stages: of ``OF_ONE_SEED``.
+
+    Raises:
+        UserError: this machine sees other photographs than the one that claimed the folder.
     """
     alone = _Run(replace(plan, seeds=[seed]), RunFolder(out))
+    check_same_photographs(alone.folder, plan.data)
     for stage in stages:
         getattr(alone, f"_{stage}_of")(alone.seeds[0])
 

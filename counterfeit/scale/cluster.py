@@ -6,20 +6,34 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from counterfeit.errors import UserError
 
 HERE = "local"
 SECONDS = 10  # that the head of a cluster may take to answer
 RETRIES = 10  # after which the work, and not the machine, is to blame
+# Nothing is told to anybody; of what goes wrong the first is raised, and the rest is not repeated; what Ray intends to
+# change about GPUs is no news to users; and who runs out of memory is killed by the system, which is counted.
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_memory_monitor_refresh_ms": "0",
 }
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
+
+
+class Machine(NamedTuple):
+    """What a machine of a cluster has."""
+
+    processors: int
+    gpus: int
+
+
+class LostCallError(Exception):
+    """The process of a call is gone, and so is what it was doing."""
 
 
 @contextmanager
@@ -37,8 +51,6 @@ def connected(address: str, processors: int | None = None) -> Iterator[None]:
     if find_spec("ray") is None:
         raise UserError("--ray needs Ray, which is not installed: pip install 'counterfeit[scale]'")
     _check_address(address)
-    # Nothing is told to anybody; of what goes wrong, the first is raised and the rest is not repeated; and what Ray
-    # intends to change about GPUs is no news to users.
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import ray  # late: a second, and an extra
@@ -49,7 +61,7 @@ def connected(address: str, processors: int | None = None) -> Iterator[None]:
     stopping = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address, **options)
-    except (ConnectionError, RuntimeError, ValueError, AssertionError) as error:
+    except (ConnectionError, RuntimeError, ValueError, AssertionError, ray.exceptions.RayError) as error:
         raise UserError(f"--ray {address}: there is no cluster to connect to ({error})") from error
     try:
         signal.signal(signal.SIGTERM, stopping)  # which Ray takes for itself
@@ -73,30 +85,59 @@ def _check_address(address: str) -> None:
         raise UserError(f"--ray {address}: nothing answers there ({error})") from error
 
 
-def spread(function: Callable[[Argument], Result], arguments: Sequence[Argument], gpus: float = 0) -> Iterator[Result]:
+def machines() -> list[Machine]:
+    """Those of the connected cluster."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [Machine(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes]
+
+
+def share(found: Sequence[Machine], calls: int, gpus: int) -> int:
+    """Processors for each of several calls: as many as let all of them run at once, or 1.
+
+    Args:
+        found: the machines of the cluster.
+        calls: how many.
+        gpus: that each call needs.
+    """
+    able = [machine for machine in found if machine.gpus >= gpus]
+
+    def at_once(each: int) -> int:
+        return sum(min(one.processors // each, one.gpus // gpus if gpus else calls) for one in able)
+
+    most = max((machine.processors for machine in able), default=1)
+    wanted = min(calls, at_once(1))
+    return max((each for each in range(1, most + 1) if at_once(each) >= wanted), default=1)
+
+
+def spread(function: Callable[[Argument], Result], arguments: Sequence[Argument], gpus: int = 0) -> Iterator[Result]:
     """Call a function with each argument, on whatever machine has room, and give results as they come.
 
     Calls share the processors evenly. One whose machine is lost is made again elsewhere.
 
     Args:
-        function: of a module that the machines have too; it needs nothing of this process.
+        function: of an installed module, or of the one that was started; it needs nothing of this process.
         arguments: one a call.
         gpus: that a call keeps busy.
 
     Raises:
-        UserError: one that a call raised, or the cluster has no such GPUs. The other calls end with the connection.
+        UserError: one that a call raised, a call died again and again, or the cluster has no such GPUs. The other
+            calls end with the connection.
     """
     import ray
 
-    if gpus > ray.cluster_resources().get("GPU", 0):
+    found = machines()
+    if gpus and not any(machine.gpus for machine in found):
         raise UserError("the cluster has no GPU: take --trainer.accelerator cpu")
-    nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
-    share = max(1, min(max(nodes), sum(nodes) // max(1, len(arguments))))
-    remote = ray.remote(num_cpus=share, num_gpus=gpus, max_retries=RETRIES)(function)
+    remote = ray.remote(num_cpus=share(found, len(arguments), gpus), num_gpus=gpus, max_retries=RETRIES)(function)
     waiting = [remote.remote(argument) for argument in arguments]
     while waiting:
         done, waiting = first_of(waiting)
-        yield told(done)
+        try:
+            yield told(done)
+        except LostCallError as died:
+            raise dies_always(died) from died
 
 
 def first_of(waiting: Sequence[Any]) -> tuple[Any, list[Any]]:
@@ -113,10 +154,10 @@ def first_of(waiting: Sequence[Any]) -> tuple[Any, list[Any]]:
 
 
 def told(result: Any) -> Any:
-    """What a call on the cluster gave; a ``UserError`` of it is raised as it was there.
+    """What a call on the cluster gave. What a verb tells in one line is raised as it was there.
 
     Raises:
-        UserError: that, or the process of the call died again and again.
+        LostCallError: the process of the call did.
     """
     import ray
     import ray.exceptions as lost
@@ -124,11 +165,16 @@ def told(result: Any) -> Any:
     try:
         return ray.get(result)
     except lost.RayTaskError as error:
-        if isinstance(error.cause, UserError):
+        if isinstance(error.cause, UserError | OSError | MemoryError | RuntimeError):
             raise error.cause from None
         raise
     except (lost.RayActorError, lost.WorkerCrashedError, lost.OutOfMemoryError, lost.NodeDiedError) as error:
-        raise UserError(
-            f"a process of the cluster died {RETRIES + 1} times, the last time of: {str(error).splitlines()[0]} "
-            "Too little memory is the usual reason; the same command continues"
-        ) from error
+        raise LostCallError(str(error).partition("\n")[0]) from error
+
+
+def dies_always(died: LostCallError) -> UserError:
+    """What to say of a call that was made again often enough."""
+    return UserError(
+        f"a process of the cluster died again and again ({died}). Too little memory is the usual reason; the same "
+        "command continues"
+    )

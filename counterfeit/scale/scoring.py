@@ -1,26 +1,27 @@
 """Scores of a listing on a Ray cluster: workers read, decode and score whole parts; this process writes them."""
 
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from counterfeit.cache import default_cache_folder
 from counterfeit.data.listing import Listing
 from counterfeit.detector.engine import Packed
 from counterfeit.detector.scorer import Scorer
-from counterfeit.detector.stream import Advance, Part, Rows, part_rows, scores_known, write_scores
+from counterfeit.detector.stream import SHARD, Advance, Part, Rows, cache_folder, part_rows, scores_known, write_scores
 from counterfeit.errors import UserError
-from counterfeit.scale.cluster import RETRIES, first_of, told
+from counterfeit.scale.cluster import RETRIES, LostCallError, dies_always, first_of, machines, told
 
 AHEAD = 2  # parts given to each worker at once, so that none waits for this process
 WORKERS_A_GPU = 4  # while one computes, others decode
+PROBED = 1000  # inputs among which a readable one is looked for
 
 
 def score_listing_on(
-    packed: Packed, listing: Listing, out: Path, cache: Path | None, workers: int | None, show: bool = True
+    packed: Packed, listing: Listing, out: Path, cache: str | None, workers: int | None, show: bool = True
 ) -> dict[str, Any]:
-    """Score every input on the connected cluster; a worker that dies is begun anew, and its part with it.
+    """Score every input on the connected cluster. The part of a worker that dies is given to another.
 
     Args:
         packed: the detector; machines need no copy of it.
@@ -36,83 +37,127 @@ def score_listing_on(
     Raises:
         UserError: ``out`` holds something else, a machine does not reach the photographs, or there are no GPUs.
     """
+    count, gpus = _workers(packed, workers)
+    # Ray shows each worker its own GPU alone, whatever number it has.
+    job = Job(replace(packed, device="cuda" if gpus else "cpu"), listing.root, _readable(listing), cache)
+    ahead = AHEAD if len(listing) >= AHEAD * SHARD * count else 1
 
     def score(parts: Iterable[Part], advance: Advance) -> Iterator[tuple[int, Rows]]:
-        return _on_workers(_hired(packed, workers), Job(packed, listing.root, cache), parts, advance)
+        return Crew(job, count, gpus, ahead).rows(parts, advance)
 
     return write_scores(packed.card, packed.name, listing, out, score, show)
 
 
 @dataclass(frozen=True)
 class Job:
-    """What workers need to begin."""
+    """What workers need to begin: ``readable`` is an input that is there, if there is one, relative to the root."""
 
     packed: Packed
     root: Path
-    cache: Path | None
+    readable: str | None
+    cache: str | None
 
 
 class Worker:
     """Scores parts on one processor, and on a share of a GPU where the engine computes on one."""
 
     def __init__(self) -> None:
-        # The job comes with each call: what is handed over here would be lost where a worker is begun anew.
         self.scorer: Scorer | None = None
 
     def begin(self, job: Job) -> None:
-        """Load the detector, once."""
-        if self.scorer is None:
-            if not job.root.is_dir():
-                raise UserError(f"a machine of the cluster has no folder {job.root}: share the photographs with it")
-            scorer = Scorer.unpack(job.packed, threads=1)
-            self.known = scores_known(job.cache or default_cache_folder(), scorer)
-            self.scorer = scorer
+        """Load the detector."""
+        if not (job.root / (job.readable or "")).exists():
+            raise UserError(f"a machine of the cluster does not see what is in {job.root}: share the folder with it")
+        scorer = Scorer.unpack(job.packed, threads=1)
+        self.known = scores_known(cache_folder(job.cache), scorer)
+        self.scorer = scorer
 
     def score(self, job: Job, part: Part) -> tuple[int, Rows]:
         """The rows of a part, and its number."""
-        self.begin(job)
         assert self.scorer is not None
         return next(part_rows(self.scorer, job.root, [part], self.known, 0, lambda count: None))
 
 
-def _hired(packed: Packed, workers: int | None) -> list[Any]:
-    """Workers, which begin when the cluster has room for them."""
-    import ray
+class Crew:
+    """Workers on the connected cluster, each of which has parts to score once it has begun.
 
-    resources = ray.cluster_resources()
-    processors, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
+    Args:
+        job: what they need.
+        count: of workers.
+        gpus: share of one that each keeps busy.
+        ahead: parts that each is given at once.
+    """
+
+    def __init__(self, job: Job, count: int, gpus: float, ahead: int) -> None:
+        import ray
+
+        self._remote = ray.remote(num_cpus=1, num_gpus=gpus)(Worker)
+        self._job, self._ahead = ray.put(job), ahead
+        self._beginning: dict[Any, Any] = {}
+        self._scoring: dict[Any, tuple[Any, Part]] = {}
+        self._idle: list[Any] = []
+        self._lost: Counter[int] = Counter()  # by the number of the part, and of workers that never began by -1
+        for _ in range(count):
+            self._hire()
+
+    def rows(self, parts: Iterable[Part], advance: Advance) -> Iterator[tuple[int, Rows]]:
+        """Rows as they come. Workers that the cluster has no room for are given nothing, and hold up nothing."""
+        coming, again = iter(parts), deque[Part]()
+        part = next(coming, None)
+        while part or self._scoring:
+            while part and self._idle:
+                worker = self._idle.pop()
+                self._scoring[worker.score.remote(self._job, part)] = worker, part
+                part = again.popleft() if again else next(coming, None)
+            done, _ = first_of([*self._scoring, *self._beginning])
+            try:
+                result = told(done)
+            except LostCallError as died:
+                again.extend(self._bury(done, died))
+                part = part or (again.popleft() if again else None)
+                continue
+            if done in self._beginning:
+                self._idle += [self._beginning.pop(done)] * self._ahead
+                continue
+            self._idle.append(self._scoring.pop(done)[0])
+            number, rows = result
+            advance(len(rows))
+            yield number, rows
+
+    def _hire(self) -> None:
+        worker = self._remote.remote()
+        self._beginning[worker.begin.remote(self._job)] = worker
+
+    def _bury(self, call: Any, died: LostCallError) -> list[Part]:
+        """Forget a dead worker and hire another; returns the parts that were lost with it."""
+        worker = self._beginning[call] if call in self._beginning else self._scoring[call][0]
+        lost = [part for other, part in self._scoring.values() if other is worker]
+        self._scoring = {ref: (other, part) for ref, (other, part) in self._scoring.items() if other is not worker}
+        self._beginning.pop(call, None)
+        self._idle = [other for other in self._idle if other is not worker]
+        self._lost.update([part.number for part in lost] or [-1])
+        if self._lost.most_common(1)[0][1] > RETRIES:
+            raise dies_always(died) from died
+        self._hire()
+        return lost
+
+
+def _workers(packed: Packed, asked: int | None) -> tuple[int, float]:
+    """How many workers, and how much of a GPU each takes; raises ``UserError`` where there are not so many."""
+    found = machines()
+    processors, gpus = (sum(column) for column in zip(*found, strict=True))
     on_gpu = packed.device != "cpu"
     if on_gpu and not gpus:
         raise UserError(f"--device {packed.device}: the cluster has no GPU; take --device cpu")
-    count = workers or (min(WORKERS_A_GPU * gpus, processors) if on_gpu else processors)
+    count = asked or (min(WORKERS_A_GPU * gpus, processors) if on_gpu else processors)
     if not 0 < count <= processors:
         raise UserError(f"--workers {count}: the cluster has {processors} processors, one for each worker")
-    share = 1 / max(1, -(-count // gpus)) if on_gpu else 0
-    remote = ray.remote(num_cpus=1, num_gpus=share, max_restarts=RETRIES, max_task_retries=RETRIES)(Worker)
-    return [remote.remote() for _ in range(count)]
+    return count, 1 / max(1, -(-count // gpus)) if on_gpu else 0
 
 
-def _on_workers(workers: list[Any], job: Job, parts: Iterable[Part], advance: Advance) -> Iterator[tuple[int, Rows]]:
-    """Rows as they come. Workers that the cluster has no room for yet are given nothing, and hold up nothing."""
-    import ray
-
-    shared = ray.put(job)
-    beginning = {worker.begin.remote(shared): worker for worker in workers}
-    scoring: dict[Any, Any] = {}
-    idle: list[Any] = []
-    waiting = iter(parts)
-    part = next(waiting, None)
-    while part or scoring:
-        while part and idle:
-            worker = idle.pop()
-            scoring[worker.score.remote(shared, part)] = worker
-            part = next(waiting, None)
-        done, _ = first_of([*scoring, *beginning])
-        result = told(done)
-        if done in beginning:
-            idle += [beginning.pop(done)] * AHEAD
-            continue
-        idle.append(scoring.pop(done))
-        number, rows = result
-        advance(len(rows))
-        yield number, rows
+def _readable(listing: Listing) -> str | None:
+    """The first input that is there, by which machines tell whether they see the same folder."""
+    for path in listing.paths[:PROBED].to_pylist():
+        if path and ".." not in Path(path).parts and (listing.root / path).is_file():
+            return str(path)
+    return None

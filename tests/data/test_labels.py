@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from counterfeit.data.labels import KINDS, draw_label, write_labels
+from counterfeit.data.labels import KINDS, draw_label, write, write_labels
 from counterfeit.data.labels.artwork import flat_label
 from counterfeit.data.labels.brands import BRANDS
 from counterfeit.data.labels.capture import decode, label_side
@@ -172,6 +172,22 @@ def test_writing_never_overwrites(tmp_path):
     with pytest.raises(UserError, match="not an empty folder"):
         write_labels(tmp_path, genuine=1, counterfeit=1)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_who_is_second_leaves_what_the_first_has_drawn(tmp_path, monkeypatch):
+    root, draw = tmp_path / "labels", write._write_class
+
+    def overtaken(folder, label, *rest):
+        if label == "counterfeit":
+            monkeypatch.setattr(write, "_write_class", draw)
+            write_labels(root, genuine=1, counterfeit=1, size=64)
+            (root / "first").touch()
+        return draw(folder, label, *rest)
+
+    monkeypatch.setattr(write, "_write_class", overtaken)
+    write_labels(root, genuine=1, counterfeit=1, size=64)
+    assert (root / "first").exists() and (root / "manifest.csv").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["labels"]
 
 
 def test_an_empty_folder_may_be_filled(tmp_path):

@@ -17,7 +17,7 @@ from counterfeit.detector.engine import Packed, pack_engine
 from counterfeit.detector.scorer import BATCH, Scorer
 from counterfeit.errors import UserError
 from counterfeit.predict import main
-from counterfeit.scale import connected, score_listing_on
+from counterfeit.scale import connected, score_listing_on, scoring
 from tests.detector.test_stream import draw
 from tests.review.made_run import make_run
 
@@ -62,7 +62,7 @@ def assert_same_scores(ours: Path, theirs: Path) -> None:
 
 def test_scores_on_a_cluster_are_those_of_this_machine(cluster, packed, photographs, tmp_path):
     listing = read_listing(photographs)
-    score_listing_on(packed, listing, tmp_path / "there", tmp_path / "cache there", None, show=False)
+    score_listing_on(packed, listing, tmp_path / "there", str(tmp_path / "cache there"), None, show=False)
     stream.score_listing(Scorer.unpack(packed), listing, tmp_path / "here", tmp_path / "cache here", show=False)
     assert_same_scores(tmp_path / "there", tmp_path / "here")
 
@@ -91,14 +91,14 @@ def test_a_worker_that_dies_is_begun_anew_and_nothing_is_lost(cluster, packed, p
 
     monkeypatch.setattr(stream.Shards, "write", write_and_kill)
     listing = read_listing(photographs)
-    counts = score_listing_on(packed, listing, tmp_path / "there", tmp_path / "cache there", 2, show=False)
+    counts = score_listing_on(packed, listing, tmp_path / "there", str(tmp_path / "cache there"), 2, show=False)
     assert len(killed) == 1
     assert (counts["ok"], counts["error"]) == (5 * BATCH - 7, 1)
     stream.score_listing(Scorer.unpack(packed), listing, tmp_path / "here", tmp_path / "cache here", show=False)
     assert_same_scores(tmp_path / "there", tmp_path / "here")
 
 
-def test_what_the_cluster_cannot_do_is_one_line(cluster, packed, photographs, tmp_path):
+def test_what_the_cluster_cannot_do_is_one_line(cluster, packed, photographs, tmp_path, monkeypatch):
     listing = read_listing(photographs)
     on_gpu = Packed("torch", packed.card, b"", "cuda")
     with pytest.raises(UserError, match="the cluster has no GPU"):
@@ -106,8 +106,22 @@ def test_what_the_cluster_cannot_do_is_one_line(cluster, packed, photographs, tm
     with pytest.raises(UserError, match="--workers 3: the cluster has 2 processors"):
         score_listing_on(packed, listing, tmp_path / "three", None, 3, show=False)
     listing.root.rename(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match=r"has no folder .*photographs: share"):
+    listing.root.mkdir()  # as where a share is not mounted
+    monkeypatch.setattr(scoring, "_readable", lambda listing: "000.png")
+    with pytest.raises(UserError, match=r"does not see what is in .*photographs: share"):
         score_listing_on(packed, listing, tmp_path / "nowhere", None, None, show=False)
+
+
+class Deadly(scoring.Worker):
+    def score(self, job, part):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_part_that_kills_every_worker_is_told(cluster, packed, photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr(scoring, "RETRIES", 1)
+    monkeypatch.setattr(scoring, "Worker", Deadly)
+    with pytest.raises(UserError, match="died again and again"):
+        score_listing_on(packed, read_listing(photographs), tmp_path / "out", None, 1, show=False)
 
 
 def test_a_command_on_a_cluster_is_killed_and_continued(packed, photographs, tmp_path):

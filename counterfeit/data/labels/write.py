@@ -46,7 +46,10 @@ def write_labels(root: Path, *, genuine: int = 600, counterfeit: int = 200, size
         with (draft / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([_COLUMNS, *rows])
         draft.chmod(0o755)
-        draft.replace(root)
-    except BaseException:
+        try:
+            draft.replace(root)
+        except OSError:
+            if not (root / "manifest.csv").is_file():  # else another process has drawn the same meanwhile
+                raise
+    finally:
         shutil.rmtree(draft, ignore_errors=True)
-        raise

@@ -1,0 +1,68 @@
+"""The seeds of a run side by side on a Ray cluster."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+from counterfeit.experiment.checks import Stage
+from counterfeit.experiment.run import Plan, run_seed
+from counterfeit.scale import spread
+
+ACCELERATOR = {"cuda": "gpu"}  # Lightning's names, where they are not torch's
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one machine does of a run: stages of one seed, over a run folder that holds its configuration.
+
+    Attributes:
+        plan_of: options to the plan that they ask for.
+        options: of this machine.
+        folder: that relative paths of the options are relative to, where the machine has it.
+        out: the run folder.
+        seed: which.
+        stages: which.
+    """
+
+    plan_of: Callable[[list[str]], Plan]
+    options: list[str]
+    folder: Path
+    out: Path
+    seed: int
+    stages: list[Stage]
+
+
+def on_cluster(plan: Plan, plan_of: Callable[[list[str]], Plan], out: Path, stages: list[Stage]) -> None:
+    """Run stages of all seeds on the connected cluster, with a line on standard error for each that is done.
+
+    Args:
+        plan: of the run.
+        plan_of: options to the plan that they ask for.
+        out: the claimed run folder.
+        stages: of one seed.
+
+    Raises:
+        UserError: as of :func:`run_seed` and of :func:`~counterfeit.scale.spread`.
+    """
+    generator = pl.Trainer(**plan.gan_trainer.options(), logger=False, enable_checkpointing=False)
+    options, gpus = ["--config", str(out / "config.yaml")], 0
+    for group, trainer in (("trainer", plan.make_trainer()), ("gan_trainer", generator)):
+        device = trainer.strategy.root_device.type
+        # As it was resolved here, on all machines alike; a call sees its own GPU alone, whatever number it has.
+        options += [f"--{group}.accelerator", ACCELERATOR.get(device, device), f"--{group}.devices", "1"]
+        gpus = max(gpus, int(device != "cpu"))
+    shares = [Share(plan_of, options, Path.cwd(), out, seed, stages) for seed in plan.seeds]
+    for number, seed in enumerate(spread(run_share, shares, gpus), 1):
+        print(f"seed {seed} is done on the cluster, {number} of {len(shares)}", file=sys.stderr)
+
+
+def run_share(share: Share) -> int:
+    """Run a share and return its seed."""
+    if share.folder.is_dir():
+        os.chdir(share.folder)
+    run_seed(share.plan_of(share.options), share.out, share.seed, share.stages)
+    return share.seed
