@@ -3,6 +3,7 @@
 import csv
 import time
 
+import cv2
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -22,14 +23,33 @@ from counterfeit.errors import UserError
 COUNT = 400
 
 
+def timed(work):
+    start = time.process_time()
+    return work(), time.process_time() - start
+
+
+def yardstick():
+    """Ten times work of the kind that drawing is made of, by which one machine's pace is compared with another's."""
+    picture = np.random.default_rng(0).integers(0, 256, (512, 512, 3)).astype(np.uint8)
+    for _ in range(10):
+        blurred = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 3)
+        cv2.imencode(".jpg", blurred.astype(np.uint8))
+        sum(i * i for i in range(20_000))
+
+
 @pytest.fixture(scope="module")
 def exposures():
-    """Return 400 genuine and 400 counterfeit exposures, and the seconds of processor time that one took."""
+    """Return 400 genuine and 400 counterfeit exposures, and how many yardsticks one took."""
     for index in range(len(BRANDS) * 4):
         expose(index, False, size=128, seed=0)
-    start = time.process_time()
-    drawn = {c: [expose(index, c, size=128, seed=0) for index in range(COUNT)] for c in (False, True)}
-    return drawn, (time.process_time() - start) / (2 * COUNT)
+    drawn, seconds, yardsticks = {False: [], True: []}, 0.0, 0.0
+    for start in range(0, COUNT, 50):  # in turn, as a busy machine changes its pace
+        for c, shots in drawn.items():
+            more, took = timed(lambda: [expose(i, c, size=128, seed=0) for i in range(start, start + 50)])  # noqa: B023
+            shots += more
+            seconds += took / (2 * COUNT)
+        yardsticks += timed(yardstick)[1] / (10 * COUNT / 50)
+    return drawn, seconds / yardsticks
 
 
 def twin_difference(index):
@@ -144,8 +164,10 @@ def test_file_size_colour_and_quality_do_not_give_the_class_away(exposures):
 
 
 def test_drawing_is_quick(exposures):
-    _, seconds = exposures
-    assert seconds < 1 / 75  # 150 a second on an idle core; half of that leaves room for a busy one
+    _, yardsticks = exposures
+    assert (
+        yardsticks < 3
+    )  # 1.4 to 1.7 were measured; seconds would say as much of the machine, see benchmarks/labels.py
 
 
 def test_a_written_data_set_holds_what_was_drawn(tmp_path):
