@@ -1,7 +1,7 @@
 # Needs make and Python 3.11 or later. Everything else is installed into .venv, once, by the first target that needs it.
 #
 #   make fit ARGS="--data.root my_photos"    train and compare
-#   make test                                fast tests; ARGS="-m slow" for the slow ones
+#   make test                                fast tests; ARGS="-m slow" for the slow ones, "-n 0" for one process
 #   make lint                                format, lint and types, without changing a file
 #   make clean                               remove .venv and caches; runs/ stays
 
@@ -14,8 +14,9 @@ BIN := .venv/bin
 fit: .venv/.installed
 	$(BIN)/python -m counterfeit.fit $(ARGS)
 
+# Two processes with one thread each: with more they would wait for each other. A file's tests share what they made.
 test: .venv/.installed
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/.lint
 	$(BIN)/ruff format --check .

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-RUN = {"fit": ".venv/bin/python -m counterfeit.fit ", "test": ".venv/bin/python -m pytest "}
+RUN = {
+    "fit": ".venv/bin/python -m counterfeit.fit ",
+    "test": "OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile ",
+}
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 
