@@ -1,6 +1,5 @@
 """What a run refuses before it reads a photograph: stages, seeds and trainers with which nothing could be said."""
 
-import platform
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -61,8 +60,7 @@ def check_same_photographs(folder: RunFolder, data: ProductData) -> None:
     written = pq.ParquetFile(folder.manifest).read(["path", "sha256"]).to_pydict()
     if (written["path"], written["sha256"]) != (data.photos.path.tolist(), data.photos.sha256.tolist()):
         raise UserError(
-            f"{platform.node()} sees other photographs in {data.folder} than {folder.manifest} names: "
-            "give all machines the same folder"
+            f"there are other photographs in {data.folder} than {folder.manifest} names: give all machines the same"
         )
 
 

@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pyarrow as pa
 import pytorch_lightning as pl
@@ -16,6 +15,7 @@ from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import WITHOUT_DOSE, ExperimentSettings
+from counterfeit.gan.finished import read_done
 from counterfeit.gan.loggers import publish
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.gan.train import train_refiner
@@ -93,9 +93,10 @@ def train_generators(
     for settings in generators:
         place, flips = folder.gan(seed.number, settings.kind), seed.data.flips
         finished = (place / "done.json").exists()
-        done: dict[str, Any] = train_refiner(
-            place, seed.sources, settings, seed.number, flips=flips, trainer=gan_trainer
-        )
+        if finished:  # without the sources, which take time
+            done = read_done(place, settings)
+        else:
+            done = train_refiner(place, seed.sources, settings, seed.number, flips=flips, trainer=gan_trainer)
         if not done["healthy"]:
             instead = "made of plain transplants" if settings.kind == "refiner" else "empty"
             reason = f"the {settings.kind} failed three times ({done['reason']})"

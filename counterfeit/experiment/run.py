@@ -120,9 +120,10 @@ def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None, spread: Sp
     folder.claim(plan.config, stages is not None)  # not before the splits are known to be possible
     with naming(folder.path):
         if spread is not None and (alone := [stage for stage in chosen if stage in OF_ONE_SEED]):
-            if "data" in chosen:
-                started.stages(["data"])
+            if chosen[0] == "data":
+                started.stages(chosen[:1])
             spread(folder.path, alone)
+            chosen = [stage for stage in chosen if stage != "data"]
         return started.stages(chosen)
 
 
@@ -138,8 +139,7 @@ def run_seed(plan: Plan, out: Path, seed: int, stages: Sequence[Stage]) -> None:
     Raises:
         UserError: this machine sees other photographs than the one that claimed the folder.
     """
-    alone = _Run(replace(plan, seeds=[seed]), RunFolder(out))
-    check_same_photographs(alone.folder, plan.data)
+    alone = _Run(replace(plan, seeds=[seed]), RunFolder(out), elsewhere=True)
     for stage in stages:
         getattr(alone, f"_{stage}_of")(alone.seeds[0])
 
@@ -147,10 +147,12 @@ def run_seed(plan: Plan, out: Path, seed: int, stages: Sequence[Stage]) -> None:
 class _Run:
     """The state that stages share: the data once decoded, and one :class:`Seed` at a time."""
 
-    def __init__(self, plan: Plan, folder: RunFolder) -> None:
+    def __init__(self, plan: Plan, folder: RunFolder, elsewhere: bool = False) -> None:
         self.plan, self.folder = plan, folder
         plan.data.prepare_data()
         plan.data.setup()
+        if elsewhere:
+            check_same_photographs(folder, plan.data)
         device = plan.make_trainer().strategy.root_device.type
         kinds = plan.experiment.generators(plan.gan.kind)
         self.generators = [replace(plan.gan, kind=kind) for kind in kinds]  # raises where gan.crop does not fit

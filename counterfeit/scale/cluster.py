@@ -33,7 +33,7 @@ class Machine(NamedTuple):
 
 
 class LostCallError(Exception):
-    """The process of a call is gone, and so is what it was doing."""
+    """The process of a call is gone, or its machine, and with it what it was doing or had done."""
 
 
 @contextmanager
@@ -160,15 +160,22 @@ def told(result: Any) -> Any:
         LostCallError: the process of the call did.
     """
     import ray
-    import ray.exceptions as lost
+    from ray import exceptions
 
+    gone = (
+        exceptions.RayActorError,
+        exceptions.WorkerCrashedError,
+        exceptions.OutOfMemoryError,
+        exceptions.NodeDiedError,
+        exceptions.ObjectLostError,  # what it gave lay on a machine that is lost
+    )
     try:
         return ray.get(result)
-    except lost.RayTaskError as error:
+    except exceptions.RayTaskError as error:
         if isinstance(error.cause, UserError | OSError | MemoryError | RuntimeError):
-            raise error.cause from None
+            raise error.cause from error
         raise
-    except (lost.RayActorError, lost.WorkerCrashedError, lost.OutOfMemoryError, lost.NodeDiedError) as error:
+    except gone as error:
         raise LostCallError(str(error).partition("\n")[0]) from error
 
 

@@ -1,12 +1,14 @@
 """Scores of a listing on a Ray cluster: workers read, decode and score whole parts; this process writes them."""
 
+import platform
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from counterfeit.data.listing import Listing
+from counterfeit.detector.decoding import Decoder
 from counterfeit.detector.engine import Packed
 from counterfeit.detector.scorer import Scorer
 from counterfeit.detector.stream import SHARD, Advance, Part, Rows, cache_folder, part_rows, scores_known, write_scores
@@ -37,9 +39,10 @@ def score_listing_on(
     Raises:
         UserError: ``out`` holds something else, a machine does not reach the photographs, or there are no GPUs.
     """
-    count, gpus = _workers(packed, workers)
+    count, gpus = _workers(packed, workers, -(-len(listing) // SHARD))
     # Ray shows each worker its own GPU alone, whatever number it has.
-    job = Job(replace(packed, device="cuda" if gpus else "cpu"), listing.root, _readable(listing), cache)
+    packed_there = replace(packed, device="cuda" if gpus else "cpu")
+    job = Job(packed_there, listing.root, *_readable(Decoder(listing.root, packed.card.size), listing), cache)
     ahead = AHEAD if len(listing) >= AHEAD * SHARD * count else 1
 
     def score(parts: Iterable[Part], advance: Advance) -> Iterator[tuple[int, Rows]]:
@@ -50,11 +53,20 @@ def score_listing_on(
 
 @dataclass(frozen=True)
 class Job:
-    """What workers need to begin: ``readable`` is an input that is there, if there is one, relative to the root."""
+    """What workers need to begin.
+
+    Attributes:
+        packed: the detector.
+        root: folder that the inputs are relative to.
+        readable: an input that is there, by which machines tell whether they see the same folder; ``None`` if none is.
+        sha256: of its content.
+        cache: folder of known scores; ``None`` for the machine's own.
+    """
 
     packed: Packed
     root: Path
     readable: str | None
+    sha256: str | None
     cache: str | None
 
 
@@ -62,20 +74,21 @@ class Worker:
     """Scores parts on one processor, and on a share of a GPU where the engine computes on one."""
 
     def __init__(self) -> None:
-        self.scorer: Scorer | None = None
+        self.part_rows: Callable[[Part], tuple[int, Rows]]
 
     def begin(self, job: Job) -> None:
         """Load the detector."""
-        if not (job.root / (job.readable or "")).exists():
-            raise UserError(f"a machine of the cluster does not see what is in {job.root}: share the folder with it")
+        if job.readable is not None:
+            (seen,) = Decoder(job.root, job.packed.card.size).hashed([job.readable])
+            if seen.sha256 != job.sha256:
+                raise UserError(f"{platform.node()} does not see what is in {job.root}: share the folder with it")
         scorer = Scorer.unpack(job.packed, threads=1)
-        self.known = scores_known(cache_folder(job.cache), scorer)
-        self.scorer = scorer
+        known = scores_known(cache_folder(job.cache), scorer)
+        self.part_rows = lambda part: next(part_rows(scorer, job.root, [part], known, 0, lambda count: None))
 
-    def score(self, job: Job, part: Part) -> tuple[int, Rows]:
+    def score(self, part: Part) -> tuple[int, Rows]:
         """The rows of a part, and its number."""
-        assert self.scorer is not None
-        return next(part_rows(self.scorer, job.root, [part], self.known, 0, lambda count: None))
+        return self.part_rows(part)
 
 
 class Crew:
@@ -93,12 +106,12 @@ class Crew:
 
         self._remote = ray.remote(num_cpus=1, num_gpus=gpus)(Worker)
         self._job, self._ahead = ray.put(job), ahead
-        self._beginning: dict[Any, Any] = {}
+        self._beginning: dict[Any, tuple[Any, int]] = {}
         self._scoring: dict[Any, tuple[Any, Part]] = {}
         self._idle: list[Any] = []
-        self._lost: Counter[int] = Counter()  # by the number of the part, and of workers that never began by -1
+        self._lost: Counter[int] = Counter()  # times that the part of a number was
         for _ in range(count):
-            self._hire()
+            self._hire(0)
 
     def rows(self, parts: Iterable[Part], advance: Advance) -> Iterator[tuple[int, Rows]]:
         """Rows as they come. Workers that the cluster has no room for are given nothing, and hold up nothing."""
@@ -107,7 +120,7 @@ class Crew:
         while part or self._scoring:
             while part and self._idle:
                 worker = self._idle.pop()
-                self._scoring[worker.score.remote(self._job, part)] = worker, part
+                self._scoring[worker.score.remote(part)] = worker, part
                 part = again.popleft() if again else next(coming, None)
             done, _ = first_of([*self._scoring, *self._beginning])
             try:
@@ -117,47 +130,54 @@ class Crew:
                 part = part or (again.popleft() if again else None)
                 continue
             if done in self._beginning:
-                self._idle += [self._beginning.pop(done)] * self._ahead
+                self._idle += [self._beginning.pop(done)[0]] * self._ahead
                 continue
             self._idle.append(self._scoring.pop(done)[0])
             number, rows = result
             advance(len(rows))
             yield number, rows
 
-    def _hire(self) -> None:
+    def _hire(self, died_before: int) -> None:
+        """Take a worker on in the place of others, as many of which died before they had begun."""
         worker = self._remote.remote()
-        self._beginning[worker.begin.remote(self._job)] = worker
+        self._beginning[worker.begin.remote(self._job)] = worker, died_before
 
     def _bury(self, call: Any, died: LostCallError) -> list[Part]:
         """Forget a dead worker and hire another; returns the parts that were lost with it."""
-        worker = self._beginning[call] if call in self._beginning else self._scoring[call][0]
+        if call in self._beginning:
+            _, before = self._beginning.pop(call)
+            if before >= RETRIES:
+                raise dies_always(died) from died
+            self._hire(before + 1)
+            return []
+        worker = self._scoring[call][0]
         lost = [part for other, part in self._scoring.values() if other is worker]
         self._scoring = {ref: (other, part) for ref, (other, part) in self._scoring.items() if other is not worker}
-        self._beginning.pop(call, None)
         self._idle = [other for other in self._idle if other is not worker]
-        self._lost.update([part.number for part in lost] or [-1])
-        if self._lost.most_common(1)[0][1] > RETRIES:
+        self._lost.update(part.number for part in lost)
+        if any(self._lost[part.number] > RETRIES for part in lost):
             raise dies_always(died) from died
-        self._hire()
+        self._hire(0)
         return lost
 
 
-def _workers(packed: Packed, asked: int | None) -> tuple[int, float]:
+def _workers(packed: Packed, asked: int | None, parts: int) -> tuple[int, float]:
     """How many workers, and how much of a GPU each takes; raises ``UserError`` where there are not so many."""
-    found = machines()
-    processors, gpus = (sum(column) for column in zip(*found, strict=True))
     on_gpu = packed.device != "cpu"
+    able = [machine for machine in machines() if machine.gpus or not on_gpu]
+    processors, gpus = sum(machine.processors for machine in able), sum(machine.gpus for machine in able)
     if on_gpu and not gpus:
         raise UserError(f"--device {packed.device}: the cluster has no GPU; take --device cpu")
-    count = asked or (min(WORKERS_A_GPU * gpus, processors) if on_gpu else processors)
+    count = asked or min(parts, processors, WORKERS_A_GPU * gpus if on_gpu else processors)
     if not 0 < count <= processors:
         raise UserError(f"--workers {count}: the cluster has {processors} processors, one for each worker")
     return count, 1 / max(1, -(-count // gpus)) if on_gpu else 0
 
 
-def _readable(listing: Listing) -> str | None:
-    """The first input that is there, by which machines tell whether they see the same folder."""
+def _readable(decoder: Decoder, listing: Listing) -> tuple[str | None, str | None]:
+    """The first input that can be read, and the hash of its content."""
     for path in listing.paths[:PROBED].to_pylist():
-        if path and ".." not in Path(path).parts and (listing.root / path).is_file():
-            return str(path)
-    return None
+        (found,) = decoder.hashed([path])
+        if found.reason is None:
+            return path, found.sha256
+    return None, None

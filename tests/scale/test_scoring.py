@@ -18,8 +18,10 @@ from counterfeit.detector.scorer import BATCH, Scorer
 from counterfeit.errors import UserError
 from counterfeit.predict import main
 from counterfeit.scale import connected, score_listing_on, scoring
+from counterfeit.scale.cluster import LostCallError, told
 from tests.detector.test_stream import draw
 from tests.review.made_run import make_run
+from tests.scale.slow_worker import SlowWorker, lost_parts, processes
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install -e '.[scale]'")
 pytestmark = pytest.mark.slow
@@ -40,7 +42,8 @@ def cluster():
 @pytest.fixture
 def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Five parts, with a broken photograph and one that stands in two parts."""
-    monkeypatch.setattr(stream, "SHARD", BATCH)
+    for module in (stream, scoring):
+        monkeypatch.setattr(module, "SHARD", BATCH)
     folder = draw(tmp_path / "photographs", 5 * BATCH - 7)
     (folder / "005.png").write_bytes(b"no image")
     (folder / "999.png").write_bytes((folder / "000.png").read_bytes())
@@ -67,35 +70,32 @@ def test_scores_on_a_cluster_are_those_of_this_machine(cluster, packed, photogra
     assert_same_scores(tmp_path / "there", tmp_path / "here")
 
 
-def worker_processes() -> list[int]:
-    """Of the clusters on this machine, as their titles say."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            title = (folder / "cmdline").read_bytes()
-        except OSError:  # it has ended
-            continue
-        if title.startswith(b"ray::Worker"):
-            found.append(int(folder.name))
-    return found
-
-
-def test_a_worker_that_dies_is_begun_anew_and_nothing_is_lost(cluster, packed, photographs, tmp_path, monkeypatch):
-    write, killed = stream.Shards.write, []
+def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(cluster, packed, photographs, tmp_path, monkeypatch):
+    write, killed, cache = stream.Shards.write, [], tmp_path / "cache there"
+    lost = lost_parts(monkeypatch)
 
     def write_and_kill(self, number, rows):
         write(self, number, rows)
         if not killed:
-            killed.append(worker_processes()[0])
+            killed.append(min(int(path.name) for path in processes(cache).iterdir()))
             os.kill(killed[0], signal.SIGKILL)
 
     monkeypatch.setattr(stream.Shards, "write", write_and_kill)
+    monkeypatch.setattr(scoring, "Worker", SlowWorker)
     listing = read_listing(photographs)
-    counts = score_listing_on(packed, listing, tmp_path / "there", str(tmp_path / "cache there"), 2, show=False)
+    counts = score_listing_on(packed, listing, tmp_path / "there", str(cache), 2, show=False)
     assert len(killed) == 1
+    assert lost
     assert (counts["ok"], counts["error"]) == (5 * BATCH - 7, 1)
     stream.score_listing(Scorer.unpack(packed), listing, tmp_path / "here", tmp_path / "cache here", show=False)
     assert_same_scores(tmp_path / "there", tmp_path / "here")
+
+
+def test_rows_that_lay_on_a_lost_machine_are_made_again(monkeypatch):
+    """Rows of many inputs stay where they were made until they are asked for."""
+    monkeypatch.setattr(ray, "get", lambda call: (_ for _ in ()).throw(ray.exceptions.ObjectLostError("", None, "")))
+    with pytest.raises(LostCallError):
+        told("call")
 
 
 def test_what_the_cluster_cannot_do_is_one_line(cluster, packed, photographs, tmp_path, monkeypatch):
@@ -107,13 +107,13 @@ def test_what_the_cluster_cannot_do_is_one_line(cluster, packed, photographs, tm
         score_listing_on(packed, listing, tmp_path / "three", None, 3, show=False)
     listing.root.rename(tmp_path / "elsewhere")
     listing.root.mkdir()  # as where a share is not mounted
-    monkeypatch.setattr(scoring, "_readable", lambda listing: "000.png")
+    monkeypatch.setattr(scoring, "_readable", lambda decoder, listing: ("000.png", "0" * 64))
     with pytest.raises(UserError, match=r"does not see what is in .*photographs: share"):
         score_listing_on(packed, listing, tmp_path / "nowhere", None, None, show=False)
 
 
 class Deadly(scoring.Worker):
-    def score(self, job, part):
+    def score(self, part):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -154,7 +154,8 @@ def test_a_command_on_a_cluster_is_killed_and_continued(packed, photographs, tmp
 
 def main_of_short_parts(args: list[str]) -> int:
     """For a process of its own, which kills itself after two parts if told to."""
-    stream.SHARD, write = BATCH, stream.Shards.write
+    stream.SHARD = scoring.SHARD = BATCH
+    write = stream.Shards.write
 
     def write_and_die(self, number, rows):
         write(self, number, rows)

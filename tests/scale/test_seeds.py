@@ -15,6 +15,7 @@ import pytest
 
 from counterfeit.data.datamodule import ProductData
 from counterfeit.data.labels import write_labels
+from counterfeit.detector.engine import available_processors
 from counterfeit.errors import UserError
 from counterfeit.experiment.checks import check_same_photographs
 from counterfeit.experiment.folder import RunFolder
@@ -56,8 +57,9 @@ def test_seeds_side_by_side_stopped_and_continued_end_as_one_after_the_other(tmp
     assert {f"seed {seed} is done on the cluster" in said for seed in (0, 1)} == {True}
     assert f"report: {apart / 'report.html'}" in printed
 
-    # With as many threads as a call has, of two that share two processors, and nothing that the others embedded.
-    process = begin("1", f"--data.cache={tmp_path / 'other cache'}", f"--out={here}")
+    # With as many threads as each of the two calls had, and nothing that the others embedded.
+    threads = share([Machine(available_processors(), 0)], 2, 0)
+    process = begin(str(threads), f"--data.cache={tmp_path / 'other cache'}", f"--out={here}")
     _, said = process.communicate(timeout=400)
     assert process.returncode == 0, said
     assert predictions(apart) == predictions(here)
@@ -96,7 +98,7 @@ def test_another_folder_on_a_machine_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table(columns), folder.manifest)
     check_same_photographs(folder, data)
     pq.write_table(pa.table({name: values[1:] for name, values in columns.items()}), folder.manifest)
-    with pytest.raises(UserError, match="sees other photographs"):
+    with pytest.raises(UserError, match="there are other photographs"):
         check_same_photographs(folder, data)
 
 
