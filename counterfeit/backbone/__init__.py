@@ -3,8 +3,10 @@
 from counterfeit.backbone.coreset import greedy_coreset, nearest_distances
 from counterfeit.backbone.embedder import Embedder, Embeddings
 from counterfeit.backbone.gaussian import GenuineGaussian
-from counterfeit.backbone.genuine import GenuineBank, GenuineDistances, cross_fitting_folds, floored, patch_sample
+from counterfeit.backbone.genuine import GenuineBank, GenuineDistances, cross_fitting_folds
 from counterfeit.backbone.network import Backbone, load_backbone
+from counterfeit.backbone.places import GenuinePlaces
+from counterfeit.backbone.scales import floored, patch_sample
 
 __all__ = [
     "Backbone",
@@ -13,6 +15,7 @@ __all__ = [
     "GenuineBank",
     "GenuineDistances",
     "GenuineGaussian",
+    "GenuinePlaces",
     "cross_fitting_folds",
     "floored",
     "greedy_coreset",

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from counterfeit.backbone.coreset import greedy_coreset, nearest_distances
+from counterfeit.backbone.places import GenuinePlaces
+from counterfeit.backbone.scales import floored, patch_sample
 
 
 class GenuineBank(nn.Module):
@@ -78,30 +80,34 @@ class GenuineBank(nn.Module):
 
 
 class GenuineDistances(nn.Module):
-    """How far the patches of an image are from genuine ones, in two ways that find different counterfeits.
+    """How far the patches of an image are from genuine ones, in three ways that find different counterfeits.
 
     *Relative* patches lack the average of their own image: what is odd about a place, whatever the light and the
     material of the whole. *Absolute* patches keep it, each channel scaled by how genuine patches vary: what is odd
-    about the whole image, wherever that shows. Both are then scaled to unit length: directions are compared.
+    about the whole image, wherever that shows. Both are then scaled to unit length: directions are compared. *Placed*
+    patches are compared with those of genuine images at the same place: what is odd here, though it may be common
+    elsewhere. That is sharpest where products align.
 
     Args:
         features: length of a patch feature.
         size: entries kept, half of them in the bank of each kind.
         folds: number of cross-fitting folds.
+        grid: patches a side.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, features: int, size: int, folds: int) -> None:
+    def __init__(self, features: int, size: int, folds: int, grid: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
         self.relative = GenuineBank(features, -(-size // 2), folds)
         self.absolute = GenuineBank(features, -(-size // 2), folds)
+        self.placed = GenuinePlaces(features, grid, folds)
 
     def fit(self, patches: Tensor, fold: Tensor, generator: torch.Generator) -> None:
-        """Take mean and deviation of the channels and both banks from genuine images.
+        """Take mean and deviation of the channels, both banks and the Gaussians from genuine images.
 
         Args:
             patches: ``(N, G, G, C)`` of genuine training images.
@@ -114,20 +120,27 @@ class GenuineDistances(nn.Module):
         # Only the patches that are drawn are moved: a copy of all of them would take gigabytes.
         average = torch.cat([part.float().mean((1, 2)) for part in torch.split(patches, 256)])
         self.relative.fit(patches, fold, generator, moved=lambda points, image: points - average[image] + self.mean)
-        self.absolute.fit(patches, fold, generator, moved=lambda points, image: (points - self.mean) / self.std)
+        self.absolute.fit(patches, fold, generator, moved=lambda points, image: self._absolute(points))
+        self.placed.fit(patches, fold)
+
+    def cross_fit(self, patches: Tensor, fold: Tensor) -> None:
+        """Make again, from the images of :meth:`fit`, what distances across folds need and a checkpoint lacks."""
+        self.placed.cross_fit(patches, fold)
 
     def forward(self, patches: Tensor, fold: Tensor | None = None) -> Tensor:
-        """Distances of every patch to the nearest genuine one.
+        """Distances of every patch from genuine ones.
 
         Args:
             patches: ``(N, G, G, C)``.
-            fold: as in :meth:`GenuineBank.distances`.
+            fold: ``(N,)`` fold to leave out for each image; ``None`` compares with all genuine images.
 
         Returns:
-            ``(N, 2, G, G)`` in [0, 2]: between relative and between absolute patches.
+            ``(N, 3, G, G)``: to the nearest relative and to the nearest absolute patch, in [0, 2], and from those at
+            the same place as :class:`GenuinePlaces` gives it.
         """
         relative = self.relative.distances(self._relative(patches), fold)
-        return torch.stack([relative, self.absolute.distances(self._absolute(patches), fold)], dim=1)
+        absolute = self.absolute.distances(self._absolute(patches), fold)
+        return torch.stack([relative, absolute, self.placed(patches, fold)], dim=1)
 
     def _relative(self, patches: Tensor) -> Tensor:
         patches = patches.float()
@@ -135,20 +148,6 @@ class GenuineDistances(nn.Module):
 
     def _absolute(self, patches: Tensor) -> Tensor:
         return (patches.float() - self.mean) / self.std
-
-
-def patch_sample(patches: Tensor, images: int = 512) -> Tensor:
-    """All patches of up to so many images of ``(N, G, G, C)``, evenly spaced: ``(n, C)``, to take scales from."""
-    return patches[:: -(-len(patches) // images)].float().flatten(0, 2)
-
-
-def floored(deviation: Tensor) -> Tensor:
-    """Deviations ``(D,)`` no smaller than a twentieth of the median of those that are not 0.
-
-    A channel that is silent in training would otherwise speak millions of times too loud where it is not.
-    """
-    heard = deviation[deviation > 0]
-    return deviation.clamp_min(0.05 * heard.median().item() if len(heard) else 1.0)
 
 
 def cross_fitting_folds(label: Tensor, group: list[str], folds: int, generator: torch.Generator) -> Tensor:

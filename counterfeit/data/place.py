@@ -5,6 +5,7 @@ from pathlib import Path
 from counterfeit.cache import default_cache_folder
 
 DRAWN_GENUINE, DRAWN_COUNTERFEIT, DRAWN_AT_LEAST = 900, 300, 128  # labels, and pixels at which they are drawn
+DRAWING = 2  # raised with every version that draws other labels, so that none meets those of another in the cache
 
 
 def photographs_folder(
@@ -24,4 +25,4 @@ def photographs_folder(
     if manifest:
         return Path(manifest).expanduser().parent
     folder = Path(cache).expanduser() if cache else default_cache_folder()
-    return folder / f"labels-{drawn_genuine}-{drawn_counterfeit}-{max(size, DRAWN_AT_LEAST)}"
+    return folder / f"labels{DRAWING}-{drawn_genuine}-{drawn_counterfeit}-{max(size, DRAWN_AT_LEAST)}"

@@ -110,11 +110,11 @@ class PatchHeads(nn.Module):
         return ((hidden * self.second).sum(-1) + self.bias).mean(1)
 
 
-def top_mean(values: Tensor) -> Tensor:
-    """Mean of the highest 2 % of the patches: ``(N, P, ...)`` to ``(N, ...)``."""
-    return values.topk(top_count(int(values.shape[1])), dim=1).values.mean(1)
+def top_mean(values: Tensor, share: float = TOP_SHARE) -> Tensor:
+    """Mean of the highest share of the patches: ``(N, P, ...)`` to ``(N, ...)``."""
+    return values.topk(top_count(int(values.shape[1]), share), dim=1).values.mean(1)
 
 
-def top_count(patches: int) -> int:
-    """How many patches are 2 % of an image's, at least one."""
-    return max(1, round(TOP_SHARE * patches))
+def top_count(patches: int, share: float = TOP_SHARE) -> int:
+    """How many patches are a share of an image's, at least one."""
+    return max(1, round(share * patches))

@@ -17,6 +17,7 @@ from counterfeit.detector.views import PARTS
 from counterfeit.errors import UserError
 
 IMAGE_LR = 0.3  # of the peak learning rate: 1632 strongly correlated inputs move a logit fast
+PLACED_SHARE = 0.1  # of the patches, the farthest from genuine ones at their place, that are averaged
 BIAS_LR = 30.0  # of the peak learning rate: a bias that lags makes the weights stand in for it
 
 
@@ -72,7 +73,7 @@ class Detector(pl.LightningModule):
         self.image_heads = ImageHeads(self.backbone.pooled_features, rank, folds)
         self.patch_heads = PatchHeads(self.backbone.patch_features, hidden, folds)
         self.mask_heads = PatchHeads(self.backbone.patch_features, hidden, folds)
-        self.distances = GenuineDistances(self.backbone.patch_features, bank, folds)
+        self.distances = GenuineDistances(self.backbone.patch_features, bank, folds, size // 8)
         self.combination = Combination(len(PARTS))
         self.evidence = EvidenceMaps(size // 8)
         self.losses: list[Tensor] = []  # of the epoch's steps
@@ -106,7 +107,7 @@ class Detector(pl.LightningModule):
             fold: ``(N,)`` cross-fitting fold of training images; ``None`` for images that no head learned from.
 
         Returns:
-            ``(N, 6)`` in the order of ``PARTS``.
+            ``(N, 7)`` in the order of ``PARTS``.
         """
         every = [self.image_heads(pooled)]
         every += [top_mean(heads(patches.float()).flatten(1, 2)) for heads in (self.patch_heads, self.mask_heads)]
@@ -130,11 +131,11 @@ class Detector(pl.LightningModule):
         patch, mask = (heads(patches.float()) for heads in (self.patch_heads, self.mask_heads))
         located = self.located(patches, patch, mask)
         highest = [top_mean(logits.flatten(1, 2)).mean(1) for logits in (patch, mask)]
-        parts = stacked(self.image_heads(pooled).mean(1), located[:, :2], *highest)
+        parts = stacked(self.image_heads(pooled).mean(1), located[:, :3], *highest)
         return self.combination(parts), self.evidence(located, self.combination.weight), located[:, 0]
 
     def located(self, patches: Tensor, patch: Tensor, mask: Tensor) -> Tensor:
-        """Maps ``(N, 4, G, G)`` of the views that have a place, in the order of :class:`EvidenceMaps`.
+        """Maps ``(N, 5, G, G)`` of the views that have a place, in the order of :class:`EvidenceMaps`.
 
         Args:
             patches: ``(N, G, G, C)``.
@@ -180,12 +181,14 @@ class Detector(pl.LightningModule):
 
 
 def stacked(image: Tensor, distance: Tensor, patch: Tensor, mask: Tensor) -> Tensor:
-    """Scores ``(N,)`` of the three kinds of heads and both distances ``(N, 2, G, G)`` as parts ``(N, 6)``.
+    """Scores ``(N,)`` of the three kinds of heads and all distances ``(N, 3, G, G)`` as parts ``(N, 7)``.
 
-    What is odd about a place shows in the highest relative distances, what is odd about the whole in the mean absolute.
+    What is odd about a place shows in the highest relative distances, what is odd about the whole in the mean absolute,
+    and what is odd for its place, which may be many small things, in the highest tenth of the placed.
     """
-    relative, absolute = distance.flatten(2).unbind(1)
-    return torch.stack([image, relative.amax(1), top_mean(relative), absolute.mean(1), patch, mask], dim=1)
+    relative, absolute, placed = distance.flatten(2).unbind(1)
+    distances = relative.amax(1), top_mean(relative), absolute.mean(1), top_mean(placed, PLACED_SHARE)
+    return torch.stack([image, *distances, patch, mask], dim=1)
 
 
 def member_loss(logits: Tensor, label: Tensor, member: Tensor) -> Tensor:

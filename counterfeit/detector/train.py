@@ -41,6 +41,7 @@ def train_detector(
         detector.distances.fit(patches, torch.from_numpy(training.folds[genuine, 0]), generator)
     else:
         detector.distances.load_state_dict(like.distances.state_dict())
+        detector.distances.cross_fit(patches, torch.from_numpy(training.folds[genuine, 0]))
     columns = (training.embeddings.pooled, training.label, training.folds[:, 0])
     pooled, label, fold = (torch.from_numpy(column[training.real]) for column in columns)
     detector.image_heads.standardise_to(pooled, label, fold, None if like is None else like.image_heads.genuine)
@@ -67,7 +68,7 @@ def score_parts(
     rows: NDArray[np.intp] | None = None,
     chunk: int = 256,
 ) -> Tensor:
-    """Parts ``(N, 6)`` of embedded images, those of ``rows`` if given; ``fold`` as in :meth:`Detector.parts`."""
+    """Parts ``(N, 7)`` of embedded images, those of ``rows`` if given; ``fold`` as in :meth:`Detector.parts`."""
     rows = np.arange(len(embeddings)) if rows is None else rows
     device = detector.device
     parts = []
@@ -81,7 +82,7 @@ def score_parts(
 
 
 def _genuine_maps(detector: Detector, training: TrainingSet, rows: NDArray[np.intp], chunk: int = 256) -> Tensor:
-    """Maps ``(N, 4, G, G)`` of genuine photographs, by all heads as on new images: they set scales, not scores.
+    """Maps ``(N, 5, G, G)`` of genuine photographs, by all heads as on new images: they set scales, not scores.
 
     Cross-fitted maps of single heads vary more than their mean does, and its evidence pointed worse on drawn labels.
     """

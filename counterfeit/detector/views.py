@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from scipy.stats import rankdata
 
-PARTS = ("image", "distance_max", "distance_top", "distance_mean", "patch", "mask")
-IMAGE, DISTANCES, PATCH, MASK = 0, [2, 3], 4, 5  # columns that are combined; the largest distance is only reported
+PARTS = ("image", "distance_max", "distance_top", "distance_mean", "distance_placed", "patch", "mask")
+IMAGE, DISTANCES, PATCH, MASK = 0, [2, 3, 4], 5, 6  # columns that are combined; the largest distance is only reported
 LOCATED = [*DISTANCES, PATCH, MASK]  # those that say where, as maps
 MASKS = 3.0  # what is learned from masks counts so much more than what is learned without them, at a dose of 1
 USEFUL = 0.65  # AUROC that the genuine distance must exceed for masks to be believed
@@ -20,8 +20,8 @@ FloatArray = NDArray[np.float64]
 def part_weights(parts: FloatArray, label: NDArray[np.int64], dose: float) -> tuple[FloatArray, float]:
     """Weights of the standardised parts.
 
-    Three views are weighed by :func:`view_weights`: the image heads; the two distances from genuine patches, of places
-    and of the whole, mixed by :func:`chance_of_being_best`; and the patches, where what was learned from the masks of
+    Three views are weighed by :func:`view_weights`: the image heads; the three distances from genuine patches, mixed by
+    :func:`chance_of_being_best`; and the patches, where what was learned from the masks of
     synthetic counterfeits weighs ``3 dose`` times what was learned from photographs alone. It weighs less where it is
     not to be trusted (masks are cut where an image is far from genuine ones: they are believed as far as the distances
     tell anything), and less where photographs alone taught nearly all there is to learn: there it could only harm.

@@ -216,6 +216,8 @@ class Cells:
         """The real training images as the gates see them, scored by the ``real`` detector across folds."""
         detector = self.detector(seed, "real", 0.0)
         embeddings, photos = seed.embeddings(), seed.data.photos
+        genuine = seed.label == 0
+        detector.distances.cross_fit(*(torch.from_numpy(x[genuine]) for x in (embeddings.patches, seed.fold)))
         mean = embeddings.pooled.mean(0)
 
         def standardise(pooled: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -223,7 +225,7 @@ class Cells:
             return standardised.astype(np.float64)
 
         score = _logits(detector, embeddings, seed.fold)
-        levels = fold_levels(score, seed.fold, seed.label == 0)
+        levels = fold_levels(score, seed.fold, genuine)
 
         def rate(found: Embeddings, fold: NDArray[np.int64]) -> NDArray[np.float64]:
             aligned: NDArray[np.float64] = _logits(detector, found, fold) - levels[fold]

@@ -65,7 +65,7 @@ def reopen(path: Path, number: int | None = None) -> Reopened:
     data.setup()
     embedder = Embedder(str(example.hparams["backbone"]), data.size, data.cache)
     data.group(embedder)
-    seed = Seed(chosen, data, embedder, example.folds, int(example.hparams["bank"]))
+    seed = Seed(chosen, data, embedder, example.folds)
     _check_same(folder, seed)
     return Reopened(seed, Cells(folder, make_detector, _train_nothing, rule, synthesis, gan), synthesis)
 

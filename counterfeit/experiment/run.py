@@ -160,9 +160,7 @@ class _Run:
         example = plan.make_detector()
         self.embedder = Embedder(str(example.hparams["backbone"]), data.size, data.cache, device)
         data.group(self.embedder)
-        self.seeds = [
-            Seed(number, data, self.embedder, example.folds, int(example.hparams["bank"])) for number in plan.seeds
-        ]
+        self.seeds = [Seed(number, data, self.embedder, example.folds) for number in plan.seeds]
         for seed in self.seeds:
             seed.check()
             if self._needs("smote"):

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from counterfeit.backbone import Embedder, Embeddings, GenuineBank, cross_fitting_folds
+from counterfeit.backbone import Embedder, Embeddings, GenuinePlaces, cross_fitting_folds
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import TrainingSet
+from counterfeit.detector.evidence import place_scales
 from counterfeit.errors import UserError
 from counterfeit.gan.transplant import Sources, host_candidates
 from counterfeit.synthesis import Drawn
@@ -25,7 +26,6 @@ class Seed:
         data: set up and grouped.
         embedder: of the data's size.
         folds: number of cross-fitting folds.
-        bank: genuine patches kept.
 
     Attributes:
         drawn: candidates made last, and what they depend on: banks that differ in the choice alone share them.
@@ -35,7 +35,6 @@ class Seed:
     data: ProductData
     embedder: Embedder
     folds: int
-    bank: int
     drawn: tuple[tuple[Any, ...], list[Drawn]] | None = field(default=None, init=False)
 
     @cached_property
@@ -94,15 +93,15 @@ class Seed:
     def sources(self) -> Sources:
         """Pixels, evidence maps and possible hosts of the training photographs."""
         embeddings = self.embeddings()
-        genuine = self.label == 0
-        bank = GenuineBank(embeddings.patches.shape[-1], self.bank, self.folds)
+        genuine = torch.from_numpy(self.label == 0)
         patches, fold = torch.from_numpy(embeddings.patches), torch.from_numpy(self.fold)
-        bank.fit(patches[genuine], fold[genuine], self._generator())
-        left_out = torch.where(torch.from_numpy(genuine), fold, -1)
+        places = GenuinePlaces(patches.shape[-1], patches.shape[1], self.folds)
+        places.fit(patches[genuine], fold[genuine])
         starts = range(0, len(fold), 128)
-        evidence = torch.cat([bank.distances(patches[i : i + 128], left_out[i : i + 128]) for i in starts])
+        distances = torch.cat([places(patches[i : i + 128], fold[i : i + 128]) for i in starts])
+        mean, std = place_scales(distances[genuine])
         hosts = host_candidates(embeddings.pooled, self.label)
-        return Sources(self.data.pixels(self.train), self.label, evidence.numpy(), hosts)
+        return Sources(self.data.pixels(self.train), self.label, ((distances - mean) / std).numpy(), hosts)
 
     def release(self) -> None:
         """Forget what is large; it is made again, the same, where it is asked for once more."""

@@ -21,7 +21,7 @@ class Sources:
     Attributes:
         pixels: ``(N, S, S, 3)`` uint8.
         label: ``(N,)``, genuine = 0, counterfeit = 1.
-        evidence: ``(N, G, G)`` distance of each patch from the genuine bank.
+        evidence: ``(N, G, G)`` distance of each patch from genuine ones at its place, in deviations of genuine images.
         neighbours: ``(N, K)`` the genuine images most similar to each image, itself excluded: its possible hosts.
     """
 

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from counterfeit.backbone import GenuineDistances, patch_sample
 
 IMAGES, GRID, CHANNELS, WAYS, FOLDS = 24, 6, 16, 3, 3
-RELATIVE, ABSOLUTE = 0, 1
+RELATIVE, ABSOLUTE, PLACED = 0, 1, 2
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -28,15 +28,15 @@ def in_another_light(images: torch.Tensor) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def distances() -> GenuineDistances:
-    made = GenuineDistances(CHANNELS, 400, FOLDS)
+    made = GenuineDistances(CHANNELS, 400, FOLDS, GRID)
     made.fit(patches(IMAGES, 0), torch.arange(IMAGES) % FOLDS, seeded(1))
     return made
 
 
-def test_each_cell_has_both_distances(distances):
+def test_each_cell_has_all_distances(distances):
     found = distances(patches(5, 1))
-    assert found.shape == (5, 2, GRID, GRID)
-    assert found.min() >= 0 and found.max() <= 2
+    assert found.shape == (5, 3, GRID, GRID)
+    assert found.min() >= 0 and found[:, :PLACED].max() <= 2
 
 
 def test_what_a_whole_image_is_moved_by_changes_absolute_distances_alone(distances):
@@ -56,7 +56,7 @@ def test_an_odd_place_is_the_farthest_of_its_image_in_any_light(distances):
 def test_a_genuine_training_image_never_finds_itself(distances):
     known, fold = patches(IMAGES, 0), torch.arange(IMAGES) % FOLDS
     own, left_out = distances(known).mean((0, 2, 3)), distances(known, fold).mean((0, 2, 3))
-    assert (left_out > own + 0.01).all()  # in both banks
+    assert (left_out > own + 0.01).all()  # in both banks and at every place
 
 
 def test_scales_are_of_images_from_all_over_the_set():
@@ -79,7 +79,7 @@ def test_fitting_copies_no_more_than_the_patches_that_it_draws():
             return result
 
     with Watch():
-        GenuineDistances(CHANNELS, 64, FOLDS).fit(many, torch.zeros(1200, dtype=torch.long), seeded(1))
+        GenuineDistances(CHANNELS, 64, FOLDS, 12).fit(many, torch.zeros(1200, dtype=torch.long), seeded(1))
     assert 16384 * CHANNELS <= largest < 0.5 * many.numel()
 
 
@@ -87,7 +87,15 @@ def test_both_banks_share_the_entries_asked_for(distances):
     assert len(distances.relative.entries) + len(distances.absolute.entries) == 400
 
 
-def test_a_checkpoint_carries_everything(distances):
-    other = GenuineDistances(CHANNELS, 400, FOLDS)
+def test_a_checkpoint_carries_all_that_new_images_need(distances):
+    other = GenuineDistances(CHANNELS, 400, FOLDS, GRID)
     other.load_state_dict(distances.state_dict())
     assert torch.equal(other(patches(3, 2)), distances(patches(3, 2)))
+
+
+def test_distances_across_folds_are_made_again_after_loading(distances):
+    known, fold = patches(IMAGES, 0), torch.arange(IMAGES) % FOLDS
+    other = GenuineDistances(CHANNELS, 400, FOLDS, GRID)
+    other.load_state_dict(distances.state_dict())
+    other.cross_fit(known, fold)
+    assert torch.equal(other(known, fold), distances(known, fold))

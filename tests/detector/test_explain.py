@@ -57,7 +57,7 @@ def test_both_maps_point_at_the_planted_evidence(detector, images):
 
 
 def test_evidence_is_in_deviations_of_genuine_images_at_the_same_place():
-    genuine = torch.rand(50, 4, 4, 4, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 17).view(4, 4)
+    genuine = torch.rand(50, 5, 4, 4, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 17).view(4, 4)
     maps = EvidenceMaps(4)
     maps.standardise_to(genuine)
     only_distance = torch.zeros(len(PARTS))
@@ -69,10 +69,10 @@ def test_evidence_is_in_deviations_of_genuine_images_at_the_same_place():
 
 
 def test_evidence_is_weighed_as_in_the_combination():
-    maps, located = EvidenceMaps(1), torch.tensor([1.0, 3.0, 2.0, 4.0]).view(1, 4, 1, 1)
+    maps, located = EvidenceMaps(1), torch.tensor([1.0, 3.0, 5.0, 2.0, 4.0]).view(1, 5, 1, 1)
     weight = torch.zeros(len(PARTS))
-    weight[[0, *DISTANCES, PATCH, MASK]] = torch.tensor([0.5, 0.1, 0.1, 0.2, 0.1])  # pooled features have no place
-    assert maps(located, weight).item() == pytest.approx((0.1 * 1 + 0.1 * 3 + 0.2 * 2 + 0.1 * 4) / 0.5)
+    weight[[0, *DISTANCES, PATCH, MASK]] = torch.tensor([0.4, 0.1, 0.1, 0.1, 0.2, 0.1])  # pooled features have no place
+    assert maps(located, weight).item() == pytest.approx((0.1 * 1 + 0.1 * 3 + 0.1 * 5 + 0.2 * 2 + 0.1 * 4) / 0.6)
     assert maps(located, torch.zeros(len(PARTS))).item() == 0
 
 

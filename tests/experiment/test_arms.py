@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from counterfeit.backbone import Embedder
+from counterfeit.backbone import Embedder, GenuinePlaces
 from counterfeit.data.datamodule import ProductData
 from counterfeit.errors import UserError
 from counterfeit.experiment import ExperimentSettings
@@ -25,7 +26,7 @@ def seed(tmp_path_factory: pytest.TempPathFactory) -> Seed:
     data.setup()
     embedder = Embedder("tf_efficientnet_lite0", 64, cache)
     data.group(embedder)
-    return Seed(3, data, embedder, folds=3, bank=32)
+    return Seed(3, data, embedder, folds=3)
 
 
 def bank_of(seed: Seed, number: int = 3) -> Bank:
@@ -38,7 +39,7 @@ def test_a_seed_decides_the_split_and_keeps_groups_whole(seed: Seed) -> None:
     assert all(parts.values())
     assert not parts["train"] & parts["test"] and not parts["train"] & parts["validation"]
     assert not parts["validation"] & parts["test"]
-    other = Seed(4, seed.data, seed.embedder, 3, 32)
+    other = Seed(4, seed.data, seed.embedder, 3)
     assert (other.split != seed.split).any()
 
 
@@ -81,8 +82,17 @@ def test_what_a_seed_forgets_it_makes_again_the_same(seed: Seed) -> None:
 def test_evidence_has_a_value_for_every_patch_and_hosts_are_other_genuine_images(seed: Seed) -> None:
     sources = seed.sources
     assert sources.evidence.shape == (len(seed.train), 8, 8)
-    # A genuine image would find its own patches, at distance 0, were its fold not left out.
-    assert sources.evidence[seed.label == 0].mean() > 0.05
+    genuine = sources.evidence[seed.label == 0]
+    assert genuine.mean(0) == pytest.approx(0, abs=1e-4) and genuine.std(0).max() < 1 + 1e-4
+    patches, fold = (torch.from_numpy(x) for x in (seed.embeddings().patches, seed.fold))
+    for number in range(3):  # an image is compared with genuine ones of other folds
+        known = torch.from_numpy(seed.label == 0) & (fold != number)
+        others = GenuinePlaces(patches.shape[-1], 8, 3)
+        others.fit(patches[known], fold[known])
+        rows = (fold == number).numpy()
+        for cell in ((2, 3), (5, 5)):  # standardised, hence equal up to scale and shift
+            there = others(patches[fold == number])[:, *cell]
+            assert np.corrcoef(there, sources.evidence[rows][:, *cell])[0, 1] == pytest.approx(1, abs=1e-2)
     assert (seed.label[sources.neighbours] == 0).all()
     assert (sources.neighbours != np.arange(len(seed.train))[:, None]).all()
 

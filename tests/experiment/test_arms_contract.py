@@ -61,7 +61,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> WatchedData:
 
 
 def seed_of(data: WatchedData) -> Seed:
-    return Seed(3, data, Embedder("tf_efficientnet_lite0", 64, data.cache), folds=3, bank=32)
+    return Seed(3, data, Embedder("tf_efficientnet_lite0", 64, data.cache), folds=3)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def cells_of(folder: Path) -> Cells:
     """Cells with detectors that train for one epoch."""
     trainer = partial(pl.Trainer, max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     settings = SynthesisSettings(count=COUNT, overdraw=2)
-    detector = partial(Detector, size=64, folds=3, bank=32)
+    detector = partial(Detector, size=64, folds=3)
     return Cells(RunFolder(folder), detector, trainer, "fpr<=0.05", settings, GanSettings())
 
 
@@ -255,7 +255,7 @@ def test_the_oracle_shrinks_with_a_note_and_refuses_where_nothing_is_left(tmp_pa
         data = ProductData(size=64, counterfeits=counterfeits, cache=str(tmp_path))
         data.photos = seed.data.photos
         data.counterfeits = counterfeits
-        return Seed(3, data, seed.embedder, 3, 32)
+        return Seed(3, data, seed.embedder, 3)
 
     all_of_them = int((with_limit(None).label == 1).sum())
     assert "oracle has 2 counterfeits more, not" in str(check_oracle(with_limit(all_of_them - 2)))

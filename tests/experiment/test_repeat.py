@@ -32,7 +32,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[Seed]:
     data.setup()
     embedder = Embedder("tf_efficientnet_lite0", 64, cache)
     data.group(embedder)
-    return [Seed(number, data, embedder, folds=3, bank=32) for number in (0, 1)]
+    return [Seed(number, data, embedder, folds=3) for number in (0, 1)]
 
 
 def learned(seed: Seed, data: ProductData) -> set[str]:

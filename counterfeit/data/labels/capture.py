@@ -53,11 +53,11 @@ def wear(picture: Picture, rng: np.random.Generator) -> Picture:
 def _corners(layout: Layout, size: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return where the label's corners fall in a frame of `size` pixels, clockwise from the top left."""
     half = 0.5 * np.array([layout.width, layout.height]) * _LABEL_SHARE
-    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half * rng.uniform(0.97, 1.03)
-    corners *= 1 + rng.uniform(-0.012, 0.012, (4, 2))
-    angle = np.deg2rad(rng.normal(0, 1.0))
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half * rng.uniform(0.93, 1.03)
+    corners *= 1 + rng.uniform(-0.02, 0.02, (4, 2))
+    angle = np.deg2rad(rng.normal(0, 2.5))
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return np.asarray(size * (corners @ turn + 0.5 + rng.uniform(-0.01, 0.01, 2)), np.float32)
+    return np.asarray(size * (corners @ turn + 0.5 + rng.uniform(-0.025, 0.025, 2)), np.float32)
 
 
 def _background(size: int, rng: np.random.Generator) -> Scene:

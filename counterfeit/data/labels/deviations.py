@@ -21,21 +21,21 @@ def _span(severity: float, least: float, most: float) -> float:
 
 def _font(brand: Brand, severity: float, rng: np.random.Generator) -> Brand:
     """Letter in typefaces on the way to the one that the counterfeiter has in stock."""
-    share = _span(severity, 0.15, 1.0)
+    share = _span(severity, 0.15, 0.74)
     name, small = brand.typeface.towards(STOCK_TYPEFACE, share), brand.small.towards(STOCK_TYPEFACE, share)
     return replace(brand, typeface=name, small=small)
 
 
 def _kerning(brand: Brand, severity: float, rng: np.random.Generator) -> Brand:
     """Set the letters unevenly, some apart and some together."""
-    gaps = rng.permutation(np.linspace(-0.5, 1.0, len(brand.name) - 1)) * _span(severity, 0.07, 0.55)
+    gaps = rng.permutation(np.linspace(-0.5, 1.0, len(brand.name) - 1)) * _span(severity, 0.07, 0.41)
     return replace(brand, kerning=(0.0, *map(float, gaps)))
 
 
 def _cheaper(colour: Colour, paper: Colour, severity: float, hue: NDArray[np.float64]) -> Colour:
     """Return a colour paler on its paper, and off in hue."""
-    paler = np.array(colour) + _span(severity, 0.06, 0.45) * (np.array(paper, float) - np.array(colour))
-    red, green, blue = (paler + _span(severity, 6, 36) * hue).clip(0, 255).round().astype(int)
+    paler = np.array(colour) + _span(severity, 0.06, 0.33) * (np.array(paper, float) - np.array(colour))
+    red, green, blue = (paler + _span(severity, 6, 27) * hue).clip(0, 255).round().astype(int)
     return int(red), int(green), int(blue)
 
 
@@ -51,13 +51,13 @@ def _ink(brand: Brand, severity: float, rng: np.random.Generator) -> Brand:
 def _misregistration(brand: Brand, severity: float, rng: np.random.Generator) -> Brand:
     """Shift the accent plate against the ink plate."""
     angle = rng.uniform(0, 2 * np.pi)
-    distance = _span(severity, 0.005, 0.042)
+    distance = _span(severity, 0.005, 0.031)
     return replace(brand, registration=(float(distance * np.cos(angle)), float(distance * np.sin(angle))))
 
 
 def _reprint(brand: Brand, severity: float, rng: np.random.Generator) -> Brand:
     """Reproduce the print from a scan of low resolution, in halftone."""
-    return replace(brand, reprint=_span(severity, 0.15, 1.0))
+    return replace(brand, reprint=_span(severity, 0.15, 0.74))
 
 
 def _emblem(brand: Brand, severity: float, rng: np.random.Generator) -> Brand:
@@ -65,22 +65,22 @@ def _emblem(brand: Brand, severity: float, rng: np.random.Generator) -> Brand:
     emblem = brand.emblem
     redrawn = replace(
         emblem,
-        aspect=1 + _span(severity, 0.05, 0.50),
-        core=emblem.core * (1 + _span(severity, 0.08, 0.80)),
-        depth=emblem.depth * (1 - _span(severity, 0.08, 0.65)),
+        aspect=1 + _span(severity, 0.05, 0.36),
+        core=emblem.core * (1 + _span(severity, 0.08, 0.58)),
+        depth=emblem.depth * (1 - _span(severity, 0.08, 0.48)),
     )
     return replace(brand, emblem=redrawn)
 
 
 def _pattern(brand: Brand, severity: float, rng: np.random.Generator) -> Brand:
     """Coarsen the security print: a lower frequency is easier to print."""
-    frequency = brand.pattern.frequency / (1 + _span(severity, 0.06, 1.4))
+    frequency = brand.pattern.frequency / (1 + _span(severity, 0.06, 1.2))
     return replace(brand, pattern=replace(brand.pattern, frequency=frequency))
 
 
 def _stitching(brand: Brand, severity: float, rng: np.random.Generator) -> Brand:
     """Sew faster, with longer stitches."""
-    return replace(brand, stitch_pitch=brand.stitch_pitch * (1 + _span(severity, 0.08, 1.2)))
+    return replace(brand, stitch_pitch=brand.stitch_pitch * (1 + _span(severity, 0.08, 0.86)))
 
 
 DEVIATIONS: dict[str, Deviation] = {

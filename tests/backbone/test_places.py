@@ -1,0 +1,104 @@
+"""What is common elsewhere is found odd at a place, and a genuine training image is never compared with itself."""
+
+import numpy as np
+import pytest
+import torch
+
+from counterfeit.backbone.places import CHANNELS, FLOOR, GenuinePlaces
+
+IMAGES, GRID, WIDTH, FOLDS = 120, 4, 6, 3
+FOLD = torch.arange(IMAGES) % FOLDS
+
+
+def drawn(images: int, seed: int) -> torch.Tensor:
+    """Patches whose mean and spread are the place's own."""
+    of_place = torch.Generator().manual_seed(100)
+    mean = 3 * torch.randn(GRID, GRID, WIDTH, generator=of_place)
+    ways = torch.randn(GRID, GRID, WIDTH, WIDTH, generator=of_place)
+    noise = torch.randn(images, GRID, GRID, WIDTH, generator=torch.Generator().manual_seed(seed))
+    return mean + torch.einsum("nghc,ghcd->nghd", noise, ways)
+
+
+def fitted(patches: torch.Tensor, fold: torch.Tensor = FOLD) -> GenuinePlaces:
+    made = GenuinePlaces(patches.shape[-1], patches.shape[1], FOLDS)
+    made.fit(patches, fold)
+    return made
+
+
+@pytest.fixture(scope="module")
+def places() -> GenuinePlaces:
+    return fitted(drawn(IMAGES, 0))
+
+
+def test_the_distance_is_that_of_mahalanobis() -> None:
+    known, fresh = drawn(IMAGES, 0)[:, :1, :1], drawn(5, 1)[:, :1, :1]  # one place: there is nothing around it
+    unit = known.std((0, 1, 2))
+    points = (known / unit).reshape(IMAGES, WIDTH).double().numpy()
+    covariance = np.cov(points.T, bias=True)
+    covariance += FLOOR * np.trace(covariance) / WIDTH * np.eye(WIDTH)
+    offset = (fresh / unit).reshape(5, WIDTH).double().numpy() - points.mean(0)
+    expected = np.sqrt(np.einsum("nc,cd,nd->n", offset, np.linalg.inv(covariance), offset) / WIDTH)
+    assert fitted(known)(fresh)[:, 0, 0].numpy() == pytest.approx(expected, rel=2e-3)  # kept in half precision
+
+
+def test_genuine_images_to_come_lie_less_than_a_deviation_away(places: GenuinePlaces) -> None:
+    found = places(drawn(200, 1))
+    assert found.shape == (200, GRID, GRID)
+    assert 0.7 < found.mean().item() < 1  # the floor takes from what is otherwise 1
+
+
+def test_what_is_common_elsewhere_is_odd_here(places: GenuinePlaces) -> None:
+    fresh = drawn(30, 2)
+    exchanged = fresh.clone()
+    exchanged[:, 0, 0], exchanged[:, 3, 2] = fresh[:, 3, 2], fresh[:, 0, 0]
+    change = places(exchanged) - places(fresh)
+    assert change[:, [0, 3], [0, 2]].mean() > 1 and (change[:, [0, 3], [0, 2]] > 0).float().mean() > 0.95
+    change[:, [0, 3], [0, 2]] = 0
+    assert change.abs().max() < 1e-4
+
+
+def test_each_fold_is_compared_with_the_others_alone(places: GenuinePlaces) -> None:
+    known = drawn(IMAGES, 0)
+    for number in range(FOLDS):
+        others = fitted(known[number != FOLD], FOLD[number != FOLD])
+        torch.testing.assert_close(
+            places(known, FOLD)[number == FOLD], others(known[number == FOLD]), atol=0, rtol=1e-3
+        )
+
+
+def test_a_training_image_looks_no_more_genuine_than_one_to_come(places: GenuinePlaces) -> None:
+    known = drawn(IMAGES, 0)
+    fresh = places(drawn(200, 1)).mean()
+    assert places(known).mean() < 0.98 * fresh < places(known, FOLD).mean()
+
+
+def test_what_a_checkpoint_leaves_out_is_asked_for_and_made_again(places: GenuinePlaces) -> None:
+    known, other = drawn(IMAGES, 0), GenuinePlaces(WIDTH, GRID, FOLDS)
+    other.load_state_dict(places.state_dict())
+    assert torch.equal(other(known), places(known))
+    with pytest.raises(RuntimeError, match="cross_fit"):
+        other(known, FOLD)
+    other.cross_fit(known, FOLD)
+    assert torch.equal(other(known, FOLD), places(known, FOLD))
+
+
+def test_a_few_images_suffice_for_many_channels_as_places_share_what_is_around_them() -> None:
+    fresh = drawn(200, 1)
+    few, many = (fitted(drawn(n, 0), torch.arange(n) % FOLDS)(fresh).mean() for n in (20, 2000))
+    assert few < 1.2 * many  # covariances of 20 images alone are far too small for images to come
+    alone = fitted(drawn(20, 0)[:, :1, :1], FOLD[:20])(fresh[:, :1, :1]).mean()
+    assert alone > 1.15 * fitted(drawn(2000, 0)[:, :1, :1], torch.arange(2000) % FOLDS)(fresh[:, :1, :1]).mean()
+
+
+def test_of_many_channels_some_are_compared() -> None:
+    wide = torch.randn(30, 2, 2, 3 * CHANNELS, generator=torch.Generator().manual_seed(0))
+    made = fitted(wide, FOLD[:30])
+    assert made.whitening.shape == (4, CHANNELS, CHANNELS)
+    assert made.channels[0] == 0 and made.channels[-1] == 3 * CHANNELS - 1
+    assert made(wide).isfinite().all()
+
+
+def test_patches_that_never_vary_have_finite_distances() -> None:
+    made = fitted(torch.ones(6, 2, 2, WIDTH), FOLD[:6])
+    assert made(torch.ones(1, 2, 2, WIDTH)).max() < 1e-3
+    assert made(torch.full((1, 2, 2, WIDTH), 2.0)).isfinite().all()
