@@ -123,9 +123,10 @@ class GenuineDistances(nn.Module):
         self.absolute.fit(patches, fold, generator, moved=lambda points, image: self._absolute(points))
         self.placed.fit(patches, fold)
 
-    def cross_fit(self, patches: Tensor, fold: Tensor) -> None:
-        """Make again, from the images of :meth:`fit`, what distances across folds need and a checkpoint lacks."""
-        self.placed.cross_fit(patches, fold)
+    def take_over(self, known: "GenuineDistances") -> None:
+        """Become like another, able to leave out folds as well."""
+        self.load_state_dict(known.state_dict())
+        self.placed.crossed = known.placed.crossed
 
     def forward(self, patches: Tensor, fold: Tensor | None = None) -> Tensor:
         """Distances of every patch from genuine ones.

@@ -40,8 +40,7 @@ def train_detector(
     if like is None:
         detector.distances.fit(patches, torch.from_numpy(training.folds[genuine, 0]), generator)
     else:
-        detector.distances.load_state_dict(like.distances.state_dict())
-        detector.distances.cross_fit(patches, torch.from_numpy(training.folds[genuine, 0]))
+        detector.distances.take_over(like.distances)
     columns = (training.embeddings.pooled, training.label, training.folds[:, 0])
     pooled, label, fold = (torch.from_numpy(column[training.real]) for column in columns)
     detector.image_heads.standardise_to(pooled, label, fold, None if like is None else like.image_heads.genuine)

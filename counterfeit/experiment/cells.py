@@ -108,7 +108,7 @@ class Cells:
             _load_heads(detector, path)
             return detector.eval()
         # All arms of a seed have the same genuine photographs.
-        like = self.detector(seed, BASELINE, 0.0) if self._heads_file(seed, BASELINE, 0.0).exists() else None
+        like = self._across_folds(seed, BASELINE) if self._heads_file(seed, BASELINE, 0.0).exists() else None
         training = self._training_set(seed, arm, dose)
         torch.manual_seed(seed.number)
         detector = self.make_detector()
@@ -117,6 +117,12 @@ class Cells:
         calibrate(detector, *validation_parts(seed, detector, seed.embedder), self.operating_point)
         save_tensors(_heads(detector), path)
         return detector.eval()
+
+    def _across_folds(self, seed: Seed, arm: str) -> Detector:
+        """The arm's detector without a dose, able to score training images by what has not seen their fold."""
+        detector = self.detector(seed, arm, 0.0)
+        detector.distances.placed.crossed = seed.places.crossed
+        return detector
 
     def _heads_file(self, seed: Seed, arm: str, dose: float) -> Path:
         return self.folder.cell(seed.number, arm, dose) / "heads.safetensors"
@@ -214,10 +220,8 @@ class Cells:
 
     def candidates(self, seed: Seed) -> Candidates:
         """The real training images as the gates see them, scored by the ``real`` detector across folds."""
-        detector = self.detector(seed, "real", 0.0)
+        detector = self._across_folds(seed, "real")
         embeddings, photos = seed.embeddings(), seed.data.photos
-        genuine = seed.label == 0
-        detector.distances.cross_fit(*(torch.from_numpy(x[genuine]) for x in (embeddings.patches, seed.fold)))
         mean = embeddings.pooled.mean(0)
 
         def standardise(pooled: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -225,7 +229,7 @@ class Cells:
             return standardised.astype(np.float64)
 
         score = _logits(detector, embeddings, seed.fold)
-        levels = fold_levels(score, seed.fold, genuine)
+        levels = fold_levels(score, seed.fold, seed.label == 0)
 
         def rate(found: Embeddings, fold: NDArray[np.int64]) -> NDArray[np.float64]:
             aligned: NDArray[np.float64] = _logits(detector, found, fold) - levels[fold]

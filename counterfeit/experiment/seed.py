@@ -90,22 +90,28 @@ class Seed:
         )
 
     @cached_property
+    def places(self) -> GenuinePlaces:
+        """The genuine training photographs at every place, also without each fold, which no checkpoint carries."""
+        genuine = self.label == 0
+        patches, fold = (torch.from_numpy(x[genuine]) for x in (self.embeddings().patches, self.fold))
+        places = GenuinePlaces(patches.shape[-1], patches.shape[1], self.folds)
+        places.fit(patches, fold)
+        return places
+
+    @cached_property
     def sources(self) -> Sources:
         """Pixels, evidence maps and possible hosts of the training photographs."""
         embeddings = self.embeddings()
-        genuine = torch.from_numpy(self.label == 0)
         patches, fold = torch.from_numpy(embeddings.patches), torch.from_numpy(self.fold)
-        places = GenuinePlaces(patches.shape[-1], patches.shape[1], self.folds)
-        places.fit(patches[genuine], fold[genuine])
         starts = range(0, len(fold), 128)
-        distances = torch.cat([places(patches[i : i + 128], fold[i : i + 128]) for i in starts])
-        mean, std = place_scales(distances[genuine])
+        distances = torch.cat([self.places(patches[i : i + 128], fold[i : i + 128]) for i in starts])
+        mean, std = place_scales(distances[torch.from_numpy(self.label == 0)])
         hosts = host_candidates(embeddings.pooled, self.label)
         return Sources(self.data.pixels(self.train), self.label, ((distances - mean) / std).numpy(), hosts)
 
     def release(self) -> None:
         """Forget what is large; it is made again, the same, where it is asked for once more."""
-        for name in ("real", "sources"):
+        for name in ("real", "places", "sources"):
             self.__dict__.pop(name, None)
         self.drawn = None
 

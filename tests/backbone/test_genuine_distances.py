@@ -93,9 +93,8 @@ def test_a_checkpoint_carries_all_that_new_images_need(distances):
     assert torch.equal(other(patches(3, 2)), distances(patches(3, 2)))
 
 
-def test_distances_across_folds_are_made_again_after_loading(distances):
+def test_distances_across_folds_are_taken_over(distances):
     known, fold = patches(IMAGES, 0), torch.arange(IMAGES) % FOLDS
     other = GenuineDistances(CHANNELS, 400, FOLDS, GRID)
-    other.load_state_dict(distances.state_dict())
-    other.cross_fit(known, fold)
+    other.take_over(distances)
     assert torch.equal(other(known, fold), distances(known, fold))
