@@ -2,6 +2,7 @@
 
 from counterfeit.backbone.coreset import greedy_coreset, nearest_distances
 from counterfeit.backbone.embedder import Embedder, Embeddings
+from counterfeit.backbone.folding import folded_backbone
 from counterfeit.backbone.gaussian import GenuineGaussian
 from counterfeit.backbone.genuine import GenuineBank, GenuineDistances, cross_fitting_folds
 from counterfeit.backbone.network import Backbone, load_backbone
@@ -18,6 +19,7 @@ __all__ = [
     "GenuinePlaces",
     "cross_fitting_folds",
     "floored",
+    "folded_backbone",
     "greedy_coreset",
     "load_backbone",
     "nearest_distances",

@@ -6,15 +6,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from counterfeit.detector.batches import TrainingSet
     from counterfeit.detector.module import Detector
+    from counterfeit.detector.remembered import Remembered
     from counterfeit.detector.scorer import Score, Scorer
     from counterfeit.detector.train import score_parts, train_detector
     from counterfeit.detector.views import PARTS, fold_levels
 
-__all__ = ["PARTS", "Detector", "Score", "Scorer", "TrainingSet", "fold_levels", "score_parts", "train_detector"]
+__all__ = [
+    "PARTS",
+    "Detector",
+    "Remembered",
+    "Score",
+    "Scorer",
+    "TrainingSet",
+    "fold_levels",
+    "score_parts",
+    "train_detector",
+]
 
 _MODULE = {
     "PARTS": "views",
     "Detector": "module",
+    "Remembered": "remembered",
     "Score": "scorer",
     "Scorer": "scorer",
     "TrainingSet": "batches",

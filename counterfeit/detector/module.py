@@ -98,13 +98,16 @@ class Detector(pl.LightningModule):
             images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
         return images
 
-    def parts(self, pooled: Tensor, patches: Tensor, fold: Tensor | None = None) -> Tensor:
+    def parts(
+        self, pooled: Tensor, patches: Tensor, fold: Tensor | None = None, distances: Tensor | None = None
+    ) -> Tensor:
         """The parts' scores of embedded images.
 
         Args:
             pooled: ``(N, D)``.
             patches: ``(N, G, G, C)``.
             fold: ``(N,)`` cross-fitting fold of training images; ``None`` for images that no head learned from.
+            distances: ``(N, 3, G, G)`` from genuine patches, where they were measured before.
 
         Returns:
             ``(N, 7)`` in the order of ``PARTS``.
@@ -115,7 +118,7 @@ class Detector(pl.LightningModule):
             image, patch, mask = (logits.mean(1) for logits in every)
         else:
             image, patch, mask = (logits.gather(1, fold[:, None])[:, 0] for logits in every)
-        return stacked(image, self.distances(patches, fold), patch, mask)
+        return stacked(image, self.distances(patches, fold) if distances is None else distances, patch, mask)
 
     def with_maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits as :meth:`forward` gives them, and where they come from, in one pass.
@@ -129,20 +132,20 @@ class Detector(pl.LightningModule):
         """
         pooled, patches = self.backbone(self.prepare(images))
         patch, mask = (heads(patches.float()) for heads in (self.patch_heads, self.mask_heads))
-        located = self.located(patches, patch, mask)
+        located = self.located(self.distances(patches), patch, mask)
         highest = [top_mean(logits.flatten(1, 2)).mean(1) for logits in (patch, mask)]
         parts = stacked(self.image_heads(pooled).mean(1), located[:, :3], *highest)
         return self.combination(parts), self.evidence(located, self.combination.weight), located[:, 0]
 
-    def located(self, patches: Tensor, patch: Tensor, mask: Tensor) -> Tensor:
+    def located(self, distances: Tensor, patch: Tensor, mask: Tensor) -> Tensor:
         """Maps ``(N, 5, G, G)`` of the views that have a place, in the order of :class:`EvidenceMaps`.
 
         Args:
-            patches: ``(N, G, G, C)``.
+            distances: ``(N, 3, G, G)`` from genuine patches.
             patch: ``(N, G, G, folds)`` logits of the patch heads.
             mask: ``(N, G, G, folds)`` logits of the mask heads.
         """
-        return torch.cat([self.distances(patches), torch.stack([patch.mean(-1), mask.mean(-1)], dim=1)], dim=1)
+        return torch.cat([distances, torch.stack([patch.mean(-1), mask.mean(-1)], dim=1)], dim=1)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Sum of the losses of the image heads, of both patch heads on bags, and of the mask heads on known masks."""

@@ -10,9 +10,11 @@ from torch.utils.data import DataLoader
 from counterfeit.backbone import Embeddings, patch_sample
 from counterfeit.detector.batches import HeadBatches, TrainingSet
 from counterfeit.detector.module import Detector
+from counterfeit.detector.remembered import Remembered
 from counterfeit.detector.views import DISTANCES, fold_levels
 
 STEPS_PER_EPOCH = 50
+CHUNK = 256  # images scored at once
 
 
 def train_detector(
@@ -22,6 +24,7 @@ def train_detector(
     seed: int,
     one_class: bool = False,
     like: Detector | None = None,
+    known: Remembered | None = None,
 ) -> None:
     """Fit bank, heads and combination; the calibration is left to :meth:`Combination.calibrate`.
 
@@ -33,6 +36,7 @@ def train_detector(
         one_class: use the genuine distance alone, as if no counterfeit had been seen.
         like: a detector that was trained with this seed on a training set with the same genuine photographs: what it
             knows of them is taken over, which saves a quarter of the time and changes nothing.
+        known: distances of images from these genuine photographs; added to.
     """
     generator = torch.Generator().manual_seed(seed)
     genuine = training.original & (training.label == 0)
@@ -51,9 +55,9 @@ def train_detector(
         trainer.fit(detector, DataLoader(batches, batch_size=None))
     real = np.flatnonzero(training.original)  # views of one photograph would count as several
     truth, left_out = training.label[real], training.folds[real, 0]
-    parts = score_parts(detector, training.embeddings, training.folds[:, 0], real).double().numpy()
+    parts = score_parts(detector, training.embeddings, training.folds[:, 0], real, known).double().numpy()
     parts -= fold_levels(parts, left_out, truth == 0)[left_out]
-    detector.evidence.standardise_to(_genuine_maps(detector, training, np.flatnonzero(genuine)))
+    detector.evidence.standardise_to(_genuine_maps(detector, training.embeddings, np.flatnonzero(genuine), known))
     if one_class:
         detector.combination.use_equally(parts[truth == 0], DISTANCES)
     else:
@@ -65,30 +69,48 @@ def score_parts(
     embeddings: Embeddings,
     fold: NDArray[np.int64] | None = None,
     rows: NDArray[np.intp] | None = None,
-    chunk: int = 256,
+    known: Remembered | None = None,
 ) -> Tensor:
-    """Parts ``(N, 7)`` of embedded images, those of ``rows`` if given; ``fold`` as in :meth:`Detector.parts`."""
+    """Parts of embedded images, as :meth:`Detector.parts` gives them.
+
+    Args:
+        detector: with trained heads.
+        embeddings: of all images.
+        fold: ``(N,)`` cross-fitting folds of all, or none.
+        rows: ``(M,)`` those to score; all unless given.
+        known: distances of images from the detector's genuine photographs; added to.
+
+    Returns:
+        ``(M, 7)``.
+    """
+    known = known or Remembered()
     rows = np.arange(len(embeddings)) if rows is None else rows
     device = detector.device
     parts = []
     with torch.inference_mode():
-        for start in range(0, len(rows), chunk):
-            part = rows[start : start + chunk]
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
             folds = None if fold is None else torch.from_numpy(fold[part]).to(device)
             pooled, patches = (torch.from_numpy(x[part]).to(device) for x in (embeddings.pooled, embeddings.patches))
-            parts.append(detector.parts(pooled, patches, folds).cpu())
+            distances = known.distances(detector.distances, pooled, patches, folds)
+            parts.append(detector.parts(pooled, patches, folds, distances).cpu())
     return torch.cat(parts)
 
 
-def _genuine_maps(detector: Detector, training: TrainingSet, rows: NDArray[np.intp], chunk: int = 256) -> Tensor:
+def _genuine_maps(
+    detector: Detector, embeddings: Embeddings, rows: NDArray[np.intp], known: Remembered | None
+) -> Tensor:
     """Maps ``(N, 5, G, G)`` of genuine photographs, by all heads as on new images: they set scales, not scores.
 
     Cross-fitted maps of single heads vary more than their mean does, and its evidence pointed worse on drawn labels.
     """
+    known = known or Remembered()
     maps = []
     with torch.inference_mode():
-        for start in range(0, len(rows), chunk):
-            patches = torch.from_numpy(training.embeddings.patches[rows[start : start + chunk]]).to(detector.device)
+        for start in range(0, len(rows), CHUNK):
+            part = embeddings[rows[start : start + CHUNK]]
+            pooled, patches = (torch.from_numpy(x).to(detector.device) for x in (part.pooled, part.patches))
+            distances = known.distances(detector.distances, pooled, patches, None)
             heads = (detector.patch_heads, detector.mask_heads)
-            maps.append(detector.located(patches, *(head(patches.float()) for head in heads)).cpu())
+            maps.append(detector.located(distances, *(head(patches.float()) for head in heads)).cpu())
     return torch.cat(maps)

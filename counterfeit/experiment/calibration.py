@@ -14,7 +14,8 @@ from counterfeit.experiment.seed import Seed
 def validation_parts(seed: Seed, detector: Detector, embedder: Embedder) -> tuple[NDArray[np.int64], Tensor]:
     """Labels ``(N,)`` and parts ``(N, P)`` of a seed's validation images, seen by the detector's own embedder."""
     rows = seed.rows("validation")
-    return seed.data.photos.label[rows], score_parts(detector, seed.data.embed(embedder, rows, view=0))
+    known = seed.known if embedder is seed.embedder else None
+    return seed.data.photos.label[rows], score_parts(detector, seed.data.embed(embedder, rows, view=0), known=known)
 
 
 def calibrate(detector: Detector, label: NDArray[np.int64], parts: Tensor, rule: str) -> None:

@@ -13,19 +13,26 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger
 from safetensors import safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
 from counterfeit.backbone import Embedder, Embeddings
-from counterfeit.data.files import write_bytes
 from counterfeit.data.manifest import write_table
-from counterfeit.detector import PARTS, Detector, TrainingSet, fold_levels, score_parts, train_detector
-from counterfeit.errors import UserError
+from counterfeit.detector import (
+    PARTS,
+    Detector,
+    Remembered,
+    TrainingSet,
+    fold_levels,
+    score_parts,
+    train_detector,
+)
 from counterfeit.evaluation.arms import BASELINE
 from counterfeit.experiment.arms import BANKS, training_set
 from counterfeit.experiment.calibration import calibrate, probabilities, validation_parts
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import FROM_NOISE
+from counterfeit.experiment.tensors import heads_of, load_heads, save_tensors
 from counterfeit.experiment.tuning import tune, tuned_embedder, tuning_set
 from counterfeit.gan.finished import Refine, leave_plain, load_generate, load_generator
 from counterfeit.gan.settings import GanSettings, Kind
@@ -82,7 +89,8 @@ class Cells:
         if not path.exists():
             detector, embedder = self.final(seed, arm, dose)
             rows = seed.rows("test")
-            parts = score_parts(detector, seed.data.embed(embedder, rows, view=0))
+            known = seed.known if embedder is seed.embedder else None
+            parts = score_parts(detector, seed.data.embed(embedder, rows, view=0), known=known)
             score = probabilities(detector, parts)
             photos = seed.data.photos
             table = {
@@ -105,7 +113,7 @@ class Cells:
         path = self._heads_file(seed, arm, dose)
         if path.exists():
             detector = self.make_detector()
-            _load_heads(detector, path)
+            load_heads(detector, path)
             return detector.eval()
         # All arms of a seed have the same genuine photographs.
         like = self._across_folds(seed, BASELINE) if self._heads_file(seed, BASELINE, 0.0).exists() else None
@@ -113,9 +121,9 @@ class Cells:
         torch.manual_seed(seed.number)
         detector = self.make_detector()
         trainer = logged(self.make_trainer(), path.parent, {"seed": seed.number, "arm": arm, "dose": dose})
-        train_detector(detector, trainer, training, seed.number, arm == "one-class", like)
+        train_detector(detector, trainer, training, seed.number, arm == "one-class", like, seed.known)
         calibrate(detector, *validation_parts(seed, detector, seed.embedder), self.operating_point)
-        save_tensors(_heads(detector), path)
+        save_tensors(heads_of(detector), path)
         return detector.eval()
 
     def _across_folds(self, seed: Seed, arm: str) -> Detector:
@@ -228,7 +236,7 @@ class Cells:
             standardised: NDArray[np.float64] = (pooled - mean) / detector.image_heads.std.numpy()
             return standardised.astype(np.float64)
 
-        score = _logits(detector, embeddings, seed.fold)
+        score = _logits(detector, embeddings, seed.fold, seed.known)
         levels = fold_levels(score, seed.fold, seed.label == 0)
 
         def rate(found: Embeddings, fold: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -267,27 +275,10 @@ def digital_source(arm: str, provenance: dict[str, Any]) -> DigitalSource:
     return "trainedAlgorithmicMedia" if trained else "compositeCapture"
 
 
-def _logits(detector: Detector, embeddings: Embeddings, fold: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+def _logits(
+    detector: Detector, embeddings: Embeddings, fold: NDArray[np.int64], known: Remembered | None = None
+) -> NDArray[np.float64]:
     with torch.inference_mode():
-        logits = detector.combination(score_parts(detector, embeddings, fold))
+        logits = detector.combination(score_parts(detector, embeddings, fold, known=known))
     array: NDArray[np.float64] = logits.double().numpy()
     return array
-
-
-def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    """Write tensors by rename."""
-    write_bytes(path, save({name: value.contiguous() for name, value in tensors.items()}))
-
-
-def _load_heads(detector: Detector, path: Path) -> None:
-    """Read back what :func:`_heads` gave; raises a ``UserError`` where another version wrote it."""
-    heads, own = load_file(path), _heads(detector)
-    if {name: value.shape for name, value in heads.items()} != {name: value.shape for name, value in own.items()}:
-        raise UserError(f"{path} is of another version of counterfeit: begin again with another --out")
-    detector.load_state_dict(heads, strict=False)
-
-
-def _heads(detector: Detector) -> dict[str, torch.Tensor]:
-    """All but the frozen backbone, which every cell shares."""
-    state = detector.state_dict()
-    return {name: value for name, value in state.items() if not name.startswith("backbone.")}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from counterfeit.backbone import Embedder, Embeddings, GenuinePlaces, cross_fitting_folds
 from counterfeit.data.datamodule import ProductData
-from counterfeit.detector import TrainingSet
+from counterfeit.detector import Remembered, TrainingSet
 from counterfeit.detector.evidence import place_scales
 from counterfeit.errors import UserError
 from counterfeit.gan.transplant import Sources, host_candidates
@@ -28,6 +28,7 @@ class Seed:
         folds: number of cross-fitting folds.
 
     Attributes:
+        known: distances of images, as the embedder sees them, from the genuine training photographs.
         drawn: candidates made last, and what they depend on: banks that differ in the choice alone share them.
     """
 
@@ -35,6 +36,7 @@ class Seed:
     data: ProductData
     embedder: Embedder
     folds: int
+    known: Remembered = field(default_factory=Remembered, init=False)
     drawn: tuple[tuple[Any, ...], list[Drawn]] | None = field(default=None, init=False)
 
     @cached_property
@@ -113,7 +115,7 @@ class Seed:
         """Forget what is large; it is made again, the same, where it is asked for once more."""
         for name in ("real", "places", "sources"):
             self.__dict__.pop(name, None)
-        self.drawn = None
+        self.drawn, self.known = None, Remembered()
 
     def _generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.number)

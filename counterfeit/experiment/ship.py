@@ -8,8 +8,9 @@ from counterfeit.detector import Detector
 from counterfeit.evaluation.bands import calibration_table, conformal_bands
 from counterfeit.evaluation.operating_point import choose_operating_point
 from counterfeit.experiment.calibration import probabilities, validation_parts
-from counterfeit.experiment.cells import Cells, save_tensors
+from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.seed import Seed
+from counterfeit.experiment.tensors import save_tensors
 
 
 def ship(cells: Cells, seed: Seed, arm: str, dose: float, alpha: float) -> None:

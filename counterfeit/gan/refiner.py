@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from counterfeit.backbone import load_backbone
+from counterfeit.backbone import folded_backbone
 from counterfeit.gan.augment import Batch, diff_augment
 from counterfeit.gan.losses import (
     diversity_loss,
@@ -62,7 +62,7 @@ class Refiner(pl.LightningModule):
         self.size, self.batch_size, self.lr, self.ema_half_life = size, batch_size, lr, ema_half_life
         self.identity_inside, self.identity_outside, self.diversity = identity_inside, identity_outside, diversity
         self.total_steps = max(1, -(-round(kimg * 1000) // batch_size))
-        frozen = load_backbone(backbone)  # not below: building it the first time would use up random numbers
+        frozen = folded_backbone(backbone)  # not below: building it the first time would use up random numbers
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.generator = Generator(core)

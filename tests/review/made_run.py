@@ -59,4 +59,5 @@ def know_blank_images(detector: Detector) -> None:
     with torch.inference_mode():
         _, patches = detector.backbone(blank)
         heads = (detector.patch_heads, detector.mask_heads)
-        detector.evidence.standardise_to(detector.located(patches, *(head(patches) for head in heads)))
+        maps = detector.located(detector.distances(patches), *(head(patches) for head in heads))
+        detector.evidence.standardise_to(maps)
