@@ -27,24 +27,26 @@ class GenuinePlaces(nn.Module):
         folds: number of cross-fitting folds.
 
     Attributes:
+        average: ``(P, C)`` of genuine patches at each of the ``P`` places.
+        whitening: ``(P, C, C)`` what takes patches less the average, in units of ``scale``, to unit variance.
+        scale: mean deviation of the channels; without it small features would leave the range of half precision.
         crossed: average and whitening of the Gaussians without each fold, empty before :meth:`fit`.
     """
 
-    mean: Tensor
-    std: Tensor
     average: Tensor
     whitening: Tensor
+    scale: Tensor
     channels: Tensor
 
     def __init__(self, features: int, grid: int, folds: int) -> None:
         super().__init__()
         self.grid, self.folds, width = grid, folds, min(features, CHANNELS)
+        self.every = width == features
         channels = torch.linspace(0, features - 1, width).round().long()
         self.register_buffer("channels", channels, persistent=False)
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("std", torch.ones(width))
         self.register_buffer("average", torch.zeros(grid**2, width))
         self.register_buffer("whitening", torch.zeros(grid**2, width, width, dtype=torch.half))
+        self.register_buffer("scale", torch.ones(()))
         self.crossed: list[tuple[Tensor, Tensor]] = []
 
     def fit(self, patches: Tensor, fold: Tensor) -> None:
@@ -55,14 +57,18 @@ class GenuinePlaces(nn.Module):
             fold: ``(N,)`` cross-fitting fold of each image.
         """
         sample = patch_sample(patches)[:, self.channels]
-        self.mean.copy_(sample.mean(0))
-        self.std.copy_(floored(sample.std(0)))
-        moments = self._moments(patches, fold)
-        average, whitening = moments.gaussians()
+        mean, std = sample.mean(0), floored(sample.std(0))
+        self.scale.copy_(std.mean())
+        moments = self._moments(patches, fold, mean, std)
+
+        def gaussian(left_out: int | None = None) -> tuple[Tensor, Tensor]:
+            average, whitening = moments.gaussians(left_out)
+            return average * std + mean, (whitening * (self.scale / std)).to(self.whitening)
+
+        average, whitening = gaussian()
         self.average.copy_(average)
         self.whitening.copy_(whitening)
-        without = (moments.gaussians(number) for number in range(self.folds))
-        self.crossed = [(average, whitening.to(self.whitening)) for average, whitening in without]
+        self.crossed = [gaussian(number) for number in range(self.folds)]
 
     def forward(self, patches: Tensor, fold: Tensor | None = None) -> Tensor:
         """Distances of every patch from the genuine ones at its place.
@@ -74,37 +80,34 @@ class GenuinePlaces(nn.Module):
         Returns:
             ``(N, G, G)``, in root mean squares of whitened channels: a little below 1 in genuine images.
         """
-        flat = self._scaled(patches)
         if fold is None:
-            return self._distances(flat, self.average, self.whitening)
+            return self._distances(patches, self.average, self.whitening)
         if not self.crossed:
             raise RuntimeError(
                 "the Gaussians without each fold are not in a checkpoint: set `crossed` to those of the fit"
             )
-        found = flat.new_empty(len(patches), self.grid, self.grid)
+        found = patches.new_empty(patches.shape[:3], dtype=torch.float)
         for number, gaussian in enumerate(self.crossed):
             rows = fold == number
-            average, whitening = (x.to(flat.device) for x in gaussian)
-            found[rows] = self._distances(flat[:, rows], average, whitening)
+            found[rows] = self._distances(patches[rows], *(x.to(patches.device) for x in gaussian))
         return found
 
-    def _scaled(self, patches: Tensor) -> Tensor:
-        """Patches ``(P, N, C)`` in units of their channels."""
-        return ((patches[..., self.channels].float() - self.mean) / self.std).flatten(1, 2).transpose(0, 1)
+    def _distances(self, patches: Tensor, average: Tensor, whitening: Tensor) -> Tensor:
+        chosen = patches if self.every else patches[..., self.channels]
+        at_place = chosen.float().flatten(1, 2).permute(1, 2, 0)  # images last: a scored batch has few of them
+        white = torch.bmm(whitening.float(), (at_place - average[:, :, None]) / self.scale)
+        return white.square().mean(1).clamp_min(1e-12).sqrt().T.reshape(-1, self.grid, self.grid)
 
-    def _moments(self, patches: Tensor, fold: Tensor) -> "_Moments":
+    def _moments(self, patches: Tensor, fold: Tensor, mean: Tensor, std: Tensor) -> "_Moments":
         places, width = self.average.shape
         total, square = torch.zeros(self.folds, places, width), torch.zeros(self.folds, places, width, width)
         for number in range(self.folds):
             for rows in torch.split(torch.nonzero(fold == number)[:, 0], CHUNK):
-                flat = self._scaled(patches[rows])
-                total[number] += flat.sum(1)
-                square[number].baddbmm_(flat.mT, flat)
+                scaled = (patches[rows][..., self.channels].float() - mean) / std
+                at_place = scaled.flatten(1, 2).transpose(0, 1)
+                total[number] += at_place.sum(1)
+                square[number].baddbmm_(at_place.mT, at_place)
         return _Moments(torch.bincount(fold, minlength=self.folds).float(), total, square)
-
-    def _distances(self, flat: Tensor, average: Tensor, whitening: Tensor) -> Tensor:
-        white = torch.bmm(flat - average[:, None], whitening.to(flat.dtype))
-        return white.square().mean(-1).clamp_min(1e-12).sqrt().T.reshape(-1, self.grid, self.grid)
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class _Moments:
     square: Tensor
 
     def gaussians(self, left_out: int | None = None) -> tuple[Tensor, Tensor]:
-        """Averages ``(P, C)`` and what takes patches less these to unit variance, ``(P, C, C)``, without one fold."""
+        """Averages ``(P, C)`` and what takes columns less these to unit variance, ``(P, C, C)``, without one fold."""
         kept = torch.ones(len(self.count))
         if left_out is not None and self.count[left_out] < self.count.sum():  # or all images are of one fold
             kept[left_out] = 0.0
@@ -136,7 +139,7 @@ class _Moments:
         whitening = torch.empty_like(square)
         for place in range(len(covariance)):  # one by one: some builds of MKL hang on a batch
             root = torch.linalg.cholesky(covariance[place].double() + FLOOR * float(variance[place]) * one)
-            whitening[place] = torch.linalg.solve_triangular(root, one, upper=False).T
+            whitening[place] = torch.linalg.solve_triangular(root, one, upper=False)
         return average, whitening
 
 
