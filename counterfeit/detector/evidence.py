@@ -9,8 +9,8 @@ from counterfeit.detector.views import LOCATED
 class EvidenceMaps(nn.Module):
     """The located views as one map, each standardised place by place on genuine images and weighed as in the score.
 
-    Without the standardisation a map mostly shows where genuine images vary: edges and background. The third view,
-    pooled features, has no place and is left out.
+    Without the standardisation a map mostly shows where genuine images vary: edges and background. The view of
+    pooled features has no place and is left out.
 
     Args:
         grid: cells a side, one every 8 pixels.

@@ -33,7 +33,7 @@ class Detector(pl.LightningModule):
         backbone: timm name of a convolutional network.
         size: side of the square working size in pixels, a multiple of 32.
         folds: cross-fitting folds.
-        bank: genuine patches kept, half of them for each distance.
+        bank: genuine patches kept, half of them for the relative and half for the absolute distance.
         rank: directions in which the variance of genuine images is known to the image heads.
         hidden: units of the patch heads' hidden layer.
         lr: peak learning rate of Adam.

@@ -1,4 +1,4 @@
-"""Train a detector on one arm's training set: bank, heads, combination."""
+"""Train a detector on one arm's training set: distances, heads, combination."""
 
 import numpy as np
 import pytorch_lightning as pl
@@ -26,7 +26,7 @@ def train_detector(
     like: Detector | None = None,
     known: Remembered | None = None,
 ) -> None:
-    """Fit bank, heads and combination; the calibration is left to :meth:`Combination.calibrate`.
+    """Fit distances, heads and combination; the calibration is left to :meth:`Combination.calibrate`.
 
     Args:
         detector: freshly made.

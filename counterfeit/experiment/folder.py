@@ -60,7 +60,7 @@ class RunFolder:
         """Whether :meth:`claim` would succeed; writes nothing.
 
         Args:
-            config: the configuration without ``out`` and ``stages``, as YAML.
+            config: the configuration without ``out``, ``stages``, ``gate`` and ``ray``, as YAML.
             stages_named: whether the user asked for stages, which runs them again in a finished folder.
 
         Raises:

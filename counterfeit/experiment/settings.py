@@ -35,9 +35,9 @@ class ExperimentSettings:
 
     Args:
         arms: ways of training the detector; ``real`` is always among them.
-        doses: weight of what is added, as a multiple of the real counterfeits', above 0. Of images with
-            masks, in the view that looks at patches, times the probability that evidence maps tell anything; of others,
-            in the image heads.
+        doses: weight of what is added, above 0. Of images with masks, that of the mask heads, three times the patch
+            heads' at 1, times the probability that genuine distances tell counterfeits, and less where photographs
+            leave little to learn; of others, in the image heads, as a multiple of the real images of their label.
         operating_point: rule that chooses the threshold on validation: ``fpr<=x``, ``recall>=x``, ``cost=c`` (a miss
             costs c wrong accusations) or ``capacity=k/m`` (at most k of m images can be reviewed).
         alpha: share of each class that may fall into the wrong band of the detector that is kept.

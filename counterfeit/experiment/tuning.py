@@ -32,7 +32,7 @@ def tune(
     make_trainer: Callable[[], pl.Trainer],
     operating_point: str,
 ) -> Detector:
-    """Tune the last stages of the backbone, embed everything anew, and fit bank, heads and combination again.
+    """Tune the last stages of the backbone, embed all anew, fit distances, heads and combination again.
 
     Args:
         seed: the training side of the seed.
