@@ -19,13 +19,13 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor
 
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import Detector
 from counterfeit.detector.explain import covered_cells, evidence_map, gradient_map, occlusion_effect, pointing_hits
 from counterfeit.evaluation.bootstrap import group_weights, resampled_mean
+from counterfeit.experiment.tensors import load_heads
 
 MAPS = {"evidence": evidence_map, "gradient": gradient_map}
 BATCH = 32
@@ -65,7 +65,7 @@ def measure(run: Path, seed: int, arm: str, config: dict, root: Path, occluded: 
     """Hits and drops of one seed's detector, one value an image."""
     cell = run / "detector" / str(seed) / arm
     detector = Detector(**known(Detector, config["model"]) | {"size": config["data"]["size"]}).eval()
-    detector.load_state_dict(load_file(cell / "heads.safetensors"), strict=False)
+    load_heads(detector, cell / "heads.safetensors")
     severity = {row["path"]: float(row["severity"] or 0) for row in csv.DictReader((root / "manifest.csv").open())}
     tested = pq.ParquetFile(cell / "predictions.parquet").read().to_pylist()
     paths = [row["path"] for row in tested if row["label"] and severity[row["path"]] > 0.5]

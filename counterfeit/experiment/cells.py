@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger
 from safetensors import safe_open
-from safetensors.torch import load_file
 
 from counterfeit.backbone import Embedder, Embeddings
 from counterfeit.data.manifest import write_table
@@ -32,7 +31,7 @@ from counterfeit.experiment.calibration import calibrate, probabilities, validat
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
 from counterfeit.experiment.settings import FROM_NOISE
-from counterfeit.experiment.tensors import heads_of, load_heads, save_tensors
+from counterfeit.experiment.tensors import heads_of, load_heads, load_tuned, save_tensors
 from counterfeit.experiment.tuning import tune, tuned_embedder, tuning_set
 from counterfeit.gan.finished import Refine, leave_plain, load_generate, load_generator
 from counterfeit.gan.settings import GanSettings, Kind
@@ -153,7 +152,7 @@ class Cells:
             made = (self.make_detector, self.make_trainer, self.operating_point)
             tuned = tune(seed, detector, images, lambda again: self._training_set(again, arm, dose), *made)
             save_tensors(tuned.state_dict(), path)
-        detector.load_state_dict(load_file(path))
+        load_tuned(detector, path)
         return detector, tuned_embedder(seed, detector.backbone)
 
     def _training_set(self, seed: Seed, arm: str, dose: float) -> TrainingSet:

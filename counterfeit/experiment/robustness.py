@@ -15,7 +15,6 @@ import yaml  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import Progress
-from safetensors.torch import load_file
 
 from counterfeit.backbone import Embedder, Embeddings
 from counterfeit.data.datamodule import ProductData
@@ -29,6 +28,7 @@ from counterfeit.evaluation.predictions import read_cell
 from counterfeit.evaluation.robustness import CORRUPTIONS, Corruption, robustness_rows
 from counterfeit.experiment.calibration import probabilities
 from counterfeit.experiment.folder import RunFolder
+from counterfeit.experiment.tensors import load_heads, load_tuned
 
 LARGEST = 512  # pixels: photographs are corrupted at their own resolution, but not above this
 BATCH = 32
@@ -105,11 +105,10 @@ def _digest(cells: list[Path]) -> str:
 def _read(cell: Path, config: dict[str, Any], frozen: Embedder) -> _Cell:
     detector = Detector(**_accepted(Detector, config["model"]) | {"size": config["data"]["size"]})
     tuned = cell / "tuned.safetensors"
-    stored = tuned if tuned.exists() else cell / "heads.safetensors"
-    try:
-        detector.load_state_dict(load_file(stored), strict=False)
-    except RuntimeError as error:
-        raise UserError(f"{stored} is of another version: rerun the stage detector") from error
+    if tuned.exists():
+        load_tuned(detector, tuned)
+    else:
+        load_heads(detector, cell / "heads.safetensors")
     own = Embedder(frozen.name, frozen.size, network=detector.backbone) if tuned.exists() else frozen
     return _Cell(detector.eval(), read_cell(cell), own)
 

@@ -17,10 +17,19 @@ def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
 
 def load_heads(detector: Detector, path: Path) -> None:
     """Read back what :func:`heads_of` gave; raises a ``UserError`` where another version wrote it."""
-    heads, own = load_file(path), heads_of(detector)
-    if {name: value.shape for name, value in heads.items()} != {name: value.shape for name, value in own.items()}:
+    _load(detector, path, heads_of(detector))
+
+
+def load_tuned(detector: Detector, path: Path) -> None:
+    """Read back a whole detector, its own backbone included; raises a ``UserError`` where another version wrote it."""
+    _load(detector, path, detector.state_dict())
+
+
+def _load(detector: Detector, path: Path, own: dict[str, torch.Tensor]) -> None:
+    tensors = load_file(path)
+    if {name: value.shape for name, value in tensors.items()} != {name: value.shape for name, value in own.items()}:
         raise UserError(f"{path} is of another version of counterfeit: begin again with another --out")
-    detector.load_state_dict(heads, strict=False)
+    detector.load_state_dict(tensors, strict=False)
 
 
 def heads_of(detector: Detector) -> dict[str, torch.Tensor]:
