@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from counterfeit.backbone.places import CHANNELS, FLOOR, GenuinePlaces
+from counterfeit.backbone.places import CHANNELS, DIRECTIONS, FLOOR, GenuinePlaces
 
 IMAGES, GRID, WIDTH, FOLDS = 120, 4, 16, 3
 FOLD = torch.arange(IMAGES) % FOLDS
@@ -30,21 +30,23 @@ def places() -> GenuinePlaces:
     return fitted(drawn(IMAGES, 0))
 
 
-def test_the_distance_is_that_of_mahalanobis() -> None:
+def test_the_distance_is_that_of_mahalanobis_along_directions_of_least_variance() -> None:
     known, fresh = drawn(IMAGES, 0)[:, :1, :1], drawn(5, 1)[:, :1, :1]  # one place: there is nothing around it
     unit = known.std((0, 1, 2))
     points = (known / unit).reshape(IMAGES, WIDTH).double().numpy()
     covariance = np.cov(points.T, bias=True)
     covariance += FLOOR * np.trace(covariance) / WIDTH * np.eye(WIDTH)
     offset = (fresh / unit).reshape(5, WIDTH).double().numpy() - points.mean(0)
-    expected = np.sqrt(np.einsum("nc,cd,nd->n", offset, np.linalg.inv(covariance), offset) / WIDTH)
+    variance, direction = np.linalg.eigh(covariance)
+    along = (offset @ direction)[:, : WIDTH // DIRECTIONS] ** 2 / variance[: WIDTH // DIRECTIONS]
+    expected = np.sqrt(along.mean(1))
     assert fitted(known)(fresh)[:, 0, 0].numpy() == pytest.approx(expected, rel=2e-3)  # kept in half precision
 
 
 def test_genuine_images_to_come_lie_less_than_a_deviation_away(places: GenuinePlaces) -> None:
     found = places(drawn(200, 1))
     assert found.shape == (200, GRID, GRID)
-    assert 0.7 < found.mean().item() < 1  # the floor takes from what is otherwise 1
+    assert 0.4 < found.mean().item() < 1  # the floor takes from what is otherwise 1, most where patches vary least
 
 
 def test_what_is_common_elsewhere_is_odd_here(places: GenuinePlaces) -> None:
@@ -62,7 +64,7 @@ def test_each_fold_is_compared_with_the_others_alone(places: GenuinePlaces) -> N
     for number in range(FOLDS):
         others = fitted(known[number != FOLD], FOLD[number != FOLD])
         torch.testing.assert_close(
-            places(known, FOLD)[number == FOLD], others(known[number == FOLD]), atol=0, rtol=1e-3
+            places(known, FOLD)[number == FOLD], others(known[number == FOLD]), atol=0, rtol=5e-3
         )
 
 
@@ -83,17 +85,20 @@ def test_what_a_checkpoint_leaves_out_is_asked_for(places: GenuinePlaces) -> Non
 
 
 def test_a_few_images_suffice_for_many_channels_as_places_share_what_is_around_them() -> None:
-    fresh = drawn(200, 1)
-    few, many = (fitted(drawn(n, 0), torch.arange(n) % FOLDS)(fresh).mean() for n in (20, 2000))
-    assert few < 1.2 * many  # covariances of 20 images alone are far too small for images to come
-    alone = fitted(drawn(20, 0)[:, :1, :1], FOLD[:20])(fresh[:, :1, :1]).mean()
-    assert alone > 1.15 * fitted(drawn(2000, 0)[:, :1, :1], torch.arange(2000) % FOLDS)(fresh[:, :1, :1]).mean()
+    def excess(side: int) -> float:
+        """How much farther images to come lie with 20 genuine ones than with 2000."""
+        fresh = drawn(200, 1)[:, :side, :side]
+        few, many = (fitted(drawn(n, 0)[:, :side, :side], torch.arange(n) % FOLDS)(fresh).mean() for n in (20, 2000))
+        return (few / many).item()
+
+    alone, shared = excess(1), excess(GRID)
+    assert alone > 3 and shared < 2  # covariances of 20 images alone are far too small for images to come
 
 
 def test_of_many_channels_some_are_compared() -> None:
     wide = torch.randn(30, 2, 2, 3 * CHANNELS, generator=torch.Generator().manual_seed(0))
     made = fitted(wide, FOLD[:30])
-    assert made.whitening.shape == (4, CHANNELS, CHANNELS)
+    assert made.whitening.shape == (4, CHANNELS // DIRECTIONS, CHANNELS)
     assert made.channels[0] == 0 and made.channels[-1] == 3 * CHANNELS - 1
     assert made(wide).isfinite().all()
 

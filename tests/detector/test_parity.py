@@ -26,7 +26,7 @@ def detector() -> Detector:
     detector = Detector(size=64, folds=2, bank=16, hidden=4).eval()
     for bank in (detector.distances.relative, detector.distances.absolute):
         bank.entries.copy_(torch.nn.functional.normalize(torch.randn_like(bank.entries), dim=1))
-    detector.distances.placed.whitening.copy_(torch.eye(detector.distances.placed.whitening.shape[-1]))
+    detector.distances.placed.whitening.copy_(torch.eye(*detector.distances.placed.whitening.shape[1:]))
     torch.nn.init.normal_(detector.image_heads.weight, std=0.01)
     detector.evidence.standardise_to(torch.randn(20, 5, 8, 8))
     return detector
