@@ -20,8 +20,8 @@ CHUNK = 128  # images in one product
 class GenuinePlaces(nn.Module):
     """A Gaussian of genuine patches at every place, and Mahalanobis distances from it (PaDiM, Defard et al. 2021).
 
-    Distances are measured along the directions in which genuine patches vary least (Rippel et al. 2021): what is odd
-    there is odd indeed, and a quarter of the directions takes a quarter of the time.
+    Distances are measured along a quarter of the directions, those in which genuine patches vary least (Rippel et al.
+    2021): they tell counterfeits as well as all of them, with a quarter of the numbers.
 
     A genuine training image is compared with Gaussians of the other cross-fitting folds only. These are as many numbers
     again for every fold, too many for a checkpoint: who scores training images after loading brings them along.
@@ -64,7 +64,7 @@ class GenuinePlaces(nn.Module):
             fold: ``(N,)`` cross-fitting fold of each image.
         """
         sample = patch_sample(patches)[:, self.channels]
-        mean, std = sample.mean(0), floored(sample.std(0))
+        mean, std = sample.mean(0), floored(sample.std(0))  # to sum up small numbers; no Gaussian keeps these units
         self.scale.copy_(std.mean())
         moments = self._moments(patches, fold, mean, std)
         directions = self.whitening.shape[1]
