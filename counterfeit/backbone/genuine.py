@@ -106,13 +106,16 @@ class GenuineDistances(nn.Module):
         self.absolute = GenuineBank(features, -(-size // 2), folds)
         self.placed = GenuinePlaces(features, grid, folds)
 
-    def fit(self, patches: Tensor, fold: Tensor, generator: torch.Generator) -> None:
+    def fit(
+        self, patches: Tensor, fold: Tensor, generator: torch.Generator, placed: GenuinePlaces | None = None
+    ) -> None:
         """Take mean and deviation of the channels, both banks and the Gaussians from genuine images.
 
         Args:
             patches: ``(N, G, G, C)`` of genuine training images.
             fold: ``(N,)`` cross-fitting fold of each image.
             generator: source of all randomness.
+            placed: the Gaussians of these images and folds, where they were estimated before.
         """
         sample = patch_sample(patches)
         self.mean.copy_(sample.mean(0))
@@ -121,12 +124,15 @@ class GenuineDistances(nn.Module):
         average = torch.cat([part.float().mean((1, 2)) for part in torch.split(patches, 256)])
         self.relative.fit(patches, fold, generator, moved=lambda points, image: points - average[image] + self.mean)
         self.absolute.fit(patches, fold, generator, moved=lambda points, image: self._absolute(points))
-        self.placed.fit(patches, fold)
+        if placed is None:
+            self.placed.fit(patches, fold)
+        else:
+            self.placed.take_over(placed)
 
     def take_over(self, known: "GenuineDistances") -> None:
         """Become like another, able to leave out folds as well."""
         self.load_state_dict(known.state_dict())
-        self.placed.crossed = known.placed.crossed
+        self.placed.take_over(known.placed)
 
     def forward(self, patches: Tensor, fold: Tensor | None = None) -> Tensor:
         """Distances of every patch from genuine ones.

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from counterfeit.backbone import Embeddings, patch_sample
+from counterfeit.backbone import Embeddings, GenuinePlaces, patch_sample
 from counterfeit.detector.batches import HeadBatches, TrainingSet
 from counterfeit.detector.module import Detector
 from counterfeit.detector.remembered import Remembered
@@ -25,6 +25,7 @@ def train_detector(
     one_class: bool = False,
     like: Detector | None = None,
     known: Remembered | None = None,
+    places: GenuinePlaces | None = None,
 ) -> None:
     """Fit distances, heads and combination; the calibration is left to :meth:`Combination.calibrate`.
 
@@ -37,12 +38,13 @@ def train_detector(
         like: a detector that was trained with this seed on a training set with the same genuine photographs: what it
             knows of them is taken over, which saves a quarter of the time and changes nothing.
         known: distances of images from these genuine photographs; added to.
+        places: these genuine photographs at every place, where they were fitted before.
     """
     generator = torch.Generator().manual_seed(seed)
     genuine = training.original & (training.label == 0)
     patches = torch.from_numpy(training.embeddings.patches[genuine])
     if like is None:
-        detector.distances.fit(patches, torch.from_numpy(training.folds[genuine, 0]), generator)
+        detector.distances.fit(patches, torch.from_numpy(training.folds[genuine, 0]), generator, places)
     else:
         detector.distances.take_over(like.distances)
     columns = (training.embeddings.pooled, training.label, training.folds[:, 0])

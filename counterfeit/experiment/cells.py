@@ -120,7 +120,7 @@ class Cells:
         torch.manual_seed(seed.number)
         detector = self.make_detector()
         trainer = logged(self.make_trainer(), path.parent, {"seed": seed.number, "arm": arm, "dose": dose})
-        train_detector(detector, trainer, training, seed.number, arm == "one-class", like, seed.known)
+        train_detector(detector, trainer, training, seed.number, arm == "one-class", like, seed.known, seed.places)
         calibrate(detector, *validation_parts(seed, detector, seed.embedder), self.operating_point)
         save_tensors(heads_of(detector), path)
         return detector.eval()

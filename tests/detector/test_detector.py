@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load, save
 from sklearn.metrics import roc_auc_score
 
-from counterfeit.backbone import Embeddings, GenuineBank, GenuineGaussian, cross_fitting_folds
+from counterfeit.backbone import Embeddings, GenuineBank, GenuineGaussian, GenuinePlaces, cross_fitting_folds
 from counterfeit.detector import Detector, TrainingSet, score_parts, train_detector
 from counterfeit.detector.batches import HeadBatches
 from counterfeit.detector.heads import PatchHeads, floored, top_mean
@@ -38,14 +38,16 @@ def training_set(shift: float, seed: int = 0, shuffled: bool = False) -> Trainin
     return TrainingSet(embeddings, label, yes.astype(float), np.stack([fold, fold], 1), masks, yes, yes)
 
 
-def trained(training: TrainingSet, epochs: int = 2, like: Detector | None = None) -> Detector:
+def trained(
+    training: TrainingSet, epochs: int = 2, like: Detector | None = None, places: GenuinePlaces | None = None
+) -> Detector:
     torch.manual_seed(0)
     detector = Detector(size=8 * GRID, folds=FOLDS, bank=64)
     trainer = pl.Trainer(
         max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, accelerator="cpu",
     )  # fmt: skip
-    train_detector(detector, trainer, training, seed=0, like=like)
+    train_detector(detector, trainer, training, seed=0, like=like, places=places)
     return detector.eval()
 
 
@@ -69,6 +71,17 @@ def test_what_another_arm_knows_of_genuine_photographs_is_taken_over_and_changes
     for kind in (GenuineBank, GenuineGaussian):
         monkeypatch.setattr(kind, "fit", lambda *given, **options: pytest.fail("fitted once more"))
     beside = trained(arm, like=like)
+    for name, value in alone.state_dict().items():
+        assert torch.equal(value, beside.state_dict()[name]), name
+
+
+def test_places_that_were_fitted_before_are_not_fitted_again_and_change_nothing(monkeypatch) -> None:
+    arm = training_set(shift=0.5)
+    alone, genuine = trained(arm), arm.label == 0
+    places = GenuinePlaces(arm.embeddings.patches.shape[-1], GRID, FOLDS)
+    places.fit(*(torch.from_numpy(x[genuine]) for x in (arm.embeddings.patches, arm.folds[:, 0])))
+    monkeypatch.setattr(GenuinePlaces, "fit", lambda *given: pytest.fail("fitted once more"))
+    beside = trained(arm, places=places)
     for name, value in alone.state_dict().items():
         assert torch.equal(value, beside.state_dict()[name]), name
 
