@@ -74,7 +74,7 @@ def tables(grid: Grid, kept: Mapping[Key, Kept], sets: Sequence[str], sizes: Seq
         "given, 2 where the set has them.",
         _worth(grid, kept),
         "### Doses used",
-        "The dose that was used, for each seed: at 1 masks teach with three times the weight of photographs.",
+        "The dose that was used, for each seed: at 1 masks teach with eight times the weight of photographs.",
         _doses({key: one.doses for key, one in kept.items()}),
         "### Refiners and their banks",
         "Trainings that passed the health checks at once, after a restart, or never (their banks are unrefined); and "

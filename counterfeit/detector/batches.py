@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from counterfeit.backbone import Embeddings
+from counterfeit.detector.heads import with_distances
 
 Batch = dict[str, Tensor]
 POSITIVE, NEGATIVE = 0.6, 0.02  # share of the donor in a patch above and below which its label is taken as known
@@ -65,6 +66,7 @@ class HeadBatches(IterableDataset[Batch]):
 
     Args:
         training: the images of the arm.
+        logarithms: ``(M, G, G, 3)`` of their patches' distances from genuine ones, cross-fitted.
         folds: number of heads.
         steps: batches an epoch.
         images: images in a batch.
@@ -74,9 +76,20 @@ class HeadBatches(IterableDataset[Batch]):
     """
 
     def __init__(
-        self, training: TrainingSet, folds: int, steps: int, *, images: int, patches: int, bags: int, seed: int
+        self,
+        training: TrainingSet,
+        logarithms: Tensor,
+        folds: int,
+        steps: int,
+        *,
+        images: int,
+        patches: int,
+        bags: int,
+        seed: int,
     ) -> None:
         self.training, self.steps, self.seed = training, steps, seed
+        self._patches = torch.from_numpy(training.embeddings.patches).flatten(1, 2)
+        self._logarithms = logarithms.flatten(1, 2)
         self.images, self.patches, self.bags = images, patches, bags
         self.epoch = 0
         self._cumulative = np.cumsum(training.image_probability())
@@ -103,16 +116,21 @@ class HeadBatches(IterableDataset[Batch]):
             "label": training.label[rows],
             "member": self._member[rows],
         }
-        flat = training.embeddings.patches.reshape(len(training), -1, training.embeddings.patches.shape[-1])
         if all(len(pool) for pool in self._bags):
             bag = np.concatenate([generator.choice(pool, self.bags) for pool in self._bags])
         else:
             bag = np.empty(0, np.int64)
-        batch |= {"bag": flat[bag], "bag_label": training.label[bag], "bag_member": self._member[bag]}
+        batch |= {"bag_label": training.label[bag], "bag_member": self._member[bag]}
         # Last, so that arms that differ in their masks alone share all other draws.
         image, cell, label = self._draw_patches(generator)
-        batch |= {"patch": flat[image, cell], "patch_label": label, "patch_member": self._member[image]}
-        return {name: torch.from_numpy(np.asarray(value, np.float32)) for name, value in batch.items()}
+        batch |= {"patch_label": label, "patch_member": self._member[image]}
+        drawn = {name: torch.from_numpy(np.asarray(value, np.float32)) for name, value in batch.items()}
+        return drawn | {"bag": self._seen(bag), "patch": self._seen(image, cell)}
+
+    def _seen(self, *place: NDArray[np.int64]) -> Tensor:
+        """What the heads know of the patches of whole images, or of one patch of each."""
+        index = tuple(torch.from_numpy(number) for number in place)
+        return with_distances(self._patches[index], self._logarithms[index])
 
     def _draw_patches(
         self, generator: np.random.Generator

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from counterfeit.backbone import GenuineGaussian, floored
 
 TOP_SHARE = 0.02  # of an image's patches, the highest, that decide its score
+LEAST_DISTANCE = 1e-3  # a patch of the genuine bank itself has a distance of 0, which has no logarithm
 
 
 class ImageHeads(nn.Module):
@@ -63,7 +64,7 @@ class PatchHeads(nn.Module):
     """A perceptron with one hidden layer on standardised patches for every fold.
 
     Args:
-        features: length of a patch feature.
+        features: length of what is known of a patch, see :func:`with_distances`.
         hidden: units of the hidden layer.
         folds: number of heads.
     """
@@ -108,6 +109,24 @@ class PatchHeads(nn.Module):
         weight, bias = (x.view(*self.second.shape, *x.shape[1:]) for x in self._standardising())
         hidden = torch.relu(torch.einsum("nckf,khf->nckh", patches[rows, highest], weight) + bias)
         return ((hidden * self.second).sum(-1) + self.bias).mean(1)
+
+
+def with_distances(patches: Tensor, logarithms: Tensor) -> Tensor:
+    """What the patch heads know of a patch: its features, and how far it is from genuine ones.
+
+    A head that sees both can tell what is odd *and* looks counterfeit, patch by patch; added up over the image, the odd
+    places of one view and the suspect ones of another need not be the same.
+
+    Args:
+        patches: ``(..., C)``.
+        logarithms: ``(..., 3)`` of :func:`log_distances`.
+    """
+    return torch.cat([patches.float(), logarithms.float()], dim=-1)
+
+
+def log_distances(distances: Tensor) -> Tensor:
+    """Logarithms ``(N, G, G, 3)`` of distances ``(N, 3, G, G)`` from genuine patches: a few are very far."""
+    return distances.clamp_min(LEAST_DISTANCE).log().permute(0, 2, 3, 1)
 
 
 def top_mean(values: Tensor, share: float = TOP_SHARE) -> Tensor:

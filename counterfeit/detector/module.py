@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from counterfeit.backbone import GenuineDistances, load_backbone
 from counterfeit.detector.combination import Combination
 from counterfeit.detector.evidence import EvidenceMaps
-from counterfeit.detector.heads import ImageHeads, PatchHeads, top_mean
-from counterfeit.detector.views import PARTS
+from counterfeit.detector.heads import ImageHeads, PatchHeads, log_distances, top_mean, with_distances
+from counterfeit.detector.views import DISTANCES, PARTS
 from counterfeit.errors import UserError
 
 IMAGE_LR = 0.3  # of the peak learning rate: 1632 strongly correlated inputs move a logit fast
@@ -25,9 +25,10 @@ class Detector(pl.LightningModule):
     """Three views of one frozen backbone pass, combined by a calibrated layer.
 
     The *image heads* see pooled features, the *genuine distances* compare patches with genuine ones. The *patch heads*
-    learn from whole photographs which patches tell them apart; the *mask heads* also from synthetic counterfeits, which
-    know where. Every head exists once for each cross-fitting fold and never learns from that fold, so that the
-    combination can be learned from honest scores of the training images; on other images the heads are averaged.
+    see patches with their distances and learn from whole photographs which of them tell these apart; the *mask heads*
+    also from synthetic counterfeits, which know where. Every head exists once for each cross-fitting fold and never
+    learns from that fold, so that the combination can be learned from honest scores of the training images; on other
+    images the heads are averaged.
 
     Args:
         backbone: timm name of a convolutional network.
@@ -71,8 +72,9 @@ class Detector(pl.LightningModule):
         if self.backbone.last_stages(unfreeze):
             self.backbone = copy.deepcopy(self.backbone)  # or tuned weights would be loaded into that of all others
         self.image_heads = ImageHeads(self.backbone.pooled_features, rank, folds)
-        self.patch_heads = PatchHeads(self.backbone.patch_features, hidden, folds)
-        self.mask_heads = PatchHeads(self.backbone.patch_features, hidden, folds)
+        seen = self.backbone.patch_features + len(DISTANCES)
+        self.patch_heads = PatchHeads(seen, hidden, folds)
+        self.mask_heads = PatchHeads(seen, hidden, folds)
         self.distances = GenuineDistances(self.backbone.patch_features, bank, folds, size // 8)
         self.combination = Combination(len(PARTS))
         self.evidence = EvidenceMaps(size // 8)
@@ -112,13 +114,25 @@ class Detector(pl.LightningModule):
         Returns:
             ``(N, 7)`` in the order of ``PARTS``.
         """
-        every = [self.image_heads(pooled)]
-        every += [top_mean(heads(patches.float()).flatten(1, 2)) for heads in (self.patch_heads, self.mask_heads)]
+        if distances is None:
+            distances = self.distances(patches, fold)
+        every = [top_mean(logits.flatten(1, 2)) for logits in self.patch_logits(patches, distances)]
+        every.insert(0, self.image_heads(pooled))
         if fold is None:
             image, patch, mask = (logits.mean(1) for logits in every)
         else:
             image, patch, mask = (logits.gather(1, fold[:, None])[:, 0] for logits in every)
-        return stacked(image, self.distances(patches, fold) if distances is None else distances, patch, mask)
+        return stacked(image, distances, patch, mask)
+
+    def patch_logits(self, patches: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits ``(N, G, G, folds)`` of the patch heads and of the mask heads.
+
+        Args:
+            patches: ``(N, G, G, C)``.
+            distances: ``(N, 3, G, G)`` of the same patches from genuine ones.
+        """
+        seen = with_distances(patches, log_distances(distances))
+        return self.patch_heads(seen), self.mask_heads(seen)
 
     def with_maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits as :meth:`forward` gives them, and where they come from, in one pass.
@@ -131,10 +145,11 @@ class Detector(pl.LightningModule):
             distances of relative patches from genuine ones in [0, 2]; ``G`` = size / 8.
         """
         pooled, patches = self.backbone(self.prepare(images))
-        patch, mask = (heads(patches.float()) for heads in (self.patch_heads, self.mask_heads))
-        located = self.located(self.distances(patches), patch, mask)
-        highest = [top_mean(logits.flatten(1, 2)).mean(1) for logits in (patch, mask)]
-        parts = stacked(self.image_heads(pooled).mean(1), located[:, :3], *highest)
+        distances = self.distances(patches)
+        logits = self.patch_logits(patches, distances)
+        located = self.located(distances, *logits)
+        highest = [top_mean(every.flatten(1, 2)).mean(1) for every in logits]
+        parts = stacked(self.image_heads(pooled).mean(1), distances, *highest)
         return self.combination(parts), self.evidence(located, self.combination.weight), located[:, 0]
 
     def located(self, distances: Tensor, patch: Tensor, mask: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from counterfeit.backbone import Embeddings, GenuinePlaces, patch_sample
 from counterfeit.detector.batches import HeadBatches, TrainingSet
+from counterfeit.detector.heads import log_distances, with_distances
 from counterfeit.detector.module import Detector
 from counterfeit.detector.remembered import Remembered
 from counterfeit.detector.views import DISTANCES, fold_levels
@@ -50,10 +51,13 @@ def train_detector(
     columns = (training.embeddings.pooled, training.label, training.folds[:, 0])
     pooled, label, fold = (torch.from_numpy(column[training.real]) for column in columns)
     detector.image_heads.standardise_to(pooled, label, fold, None if like is None else like.image_heads.genuine)
-    for heads in (detector.patch_heads, detector.mask_heads):
-        heads.standardise_to(patch_sample(patches))
-    batches = HeadBatches(training, detector.folds, STEPS_PER_EPOCH, images=256, patches=1536, bags=8, seed=seed)
     if not one_class:
+        logarithms = _logarithms(detector, training, known)
+        scales = with_distances(patch_sample(patches), patch_sample(logarithms[torch.from_numpy(genuine)]))
+        for heads in (detector.patch_heads, detector.mask_heads):
+            heads.standardise_to(scales)
+        sizes = {"images": 256, "patches": 1536, "bags": 8}
+        batches = HeadBatches(training, logarithms, detector.folds, STEPS_PER_EPOCH, **sizes, seed=seed)
         trainer.fit(detector, DataLoader(batches, batch_size=None))
     real = np.flatnonzero(training.original)  # views of one photograph would count as several
     truth, left_out = training.label[real], training.folds[real, 0]
@@ -99,6 +103,22 @@ def score_parts(
     return torch.cat(parts)
 
 
+def _logarithms(detector: Detector, training: TrainingSet, known: Remembered | None) -> Tensor:
+    """Logarithms ``(M, G, G, 3)`` of the distances of all patches from genuine ones of other folds than the image's.
+
+    A composite is compared without the fold of its host, of which it shows most.
+    """
+    known = known or Remembered()
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(training), CHUNK):
+            rows = slice(start, start + CHUNK)
+            arrays = (training.embeddings.pooled, training.embeddings.patches, training.folds[:, 0])
+            pooled, patches, fold = (torch.from_numpy(values[rows]).to(detector.device) for values in arrays)
+            found.append(log_distances(known.distances(detector.distances, pooled, patches, fold)).half().cpu())
+    return torch.cat(found)
+
+
 def _genuine_maps(
     detector: Detector, embeddings: Embeddings, rows: NDArray[np.intp], known: Remembered | None
 ) -> Tensor:
@@ -113,6 +133,5 @@ def _genuine_maps(
             part = embeddings[rows[start : start + CHUNK]]
             pooled, patches = (torch.from_numpy(x).to(detector.device) for x in (part.pooled, part.patches))
             distances = known.distances(detector.distances, pooled, patches, None)
-            heads = (detector.patch_heads, detector.mask_heads)
-            maps.append(detector.located(distances, *(head(patches.float()) for head in heads)).cpu())
+            maps.append(detector.located(distances, *detector.patch_logits(patches, distances)).cpu())
     return torch.cat(maps)

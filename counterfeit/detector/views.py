@@ -8,7 +8,7 @@ from scipy.stats import rankdata
 PARTS = ("image", "distance_max", "distance_top", "distance_mean", "distance_placed", "patch", "mask")
 IMAGE, DISTANCES, PATCH, MASK = 0, [2, 3, 4], 5, 6  # columns that are combined; the largest distance is only reported
 LOCATED = [*DISTANCES, PATCH, MASK]  # those that say where, as maps
-MASKS = 3.0  # what is learned from masks counts so much more than what is learned without them, at a dose of 1
+MASKS = 8.0  # what is learned from masks counts so much more than what is learned without them, at a dose of 1
 USEFUL = 0.65  # AUROC that the genuine distance must exceed for masks to be believed
 CHANCE = 0.5  # AUROC that a view must exceed to be believed at all
 ROOM = 0.1  # masks count less where less than this is missing from the patch heads' AUROC to 1
@@ -22,7 +22,7 @@ def part_weights(parts: FloatArray, label: NDArray[np.int64], dose: float) -> tu
 
     Three views are weighed by :func:`view_weights`: the image heads; the three distances from genuine patches, mixed by
     :func:`chance_of_being_best`; and the patches, where what was learned from the masks of
-    synthetic counterfeits weighs ``3 dose`` times what was learned from photographs alone. It weighs less where it is
+    synthetic counterfeits weighs ``8 dose`` times what was learned from photographs alone. It weighs less where it is
     not to be trusted (masks are cut where an image is far from genuine ones: they are believed as far as the distances
     tell anything), and less where photographs alone taught nearly all there is to learn: there it could only harm.
 

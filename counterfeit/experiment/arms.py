@@ -27,7 +27,7 @@ def training_set(seed: Seed, arm: str, count: int, dose: float, bank: Callable[[
         arm: its name.
         count: images that the arm adds of each label.
         dose: weight of what is added: of each label's images in the image heads, as a multiple of the real ones of
-            that label; where masks are known, of the mask heads, which at 1 weigh three times the patch heads.
+            that label; where masks are known, of the mask heads, which at 1 weigh eight times the patch heads.
         bank: gives the bank of an arm that has one.
     """
     if arm in ("one-class", "real"):

@@ -1,9 +1,9 @@
 """The stages of a run, in the order of the data: each reads the run folder and writes to it, and may be run again."""
 
 import gc
+import itertools
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from counterfeit.experiment.checks import (
     check_trainer,
     chosen_stages,
 )
+from counterfeit.experiment.clock import Clock
 from counterfeit.experiment.curve import available_counts, write_curve
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.gallery import write_gallery
@@ -172,18 +173,33 @@ class _Run:
         self.cells = Cells(folder, plan.make_detector, plan.make_trainer, rule, plan.synthesis, plan.gan)
 
     def stages(self, names: Sequence[Stage]) -> Outcome:
-        seconds: dict[str, float] = {}
-        for name in names:
-            start = time.perf_counter()
-            console.print(f"[bold]{name}[/bold]")
-            getattr(self, f"_{name}")()
-            seconds[name] = round(time.perf_counter() - start, 1)
-            console.print(f"  {seconds[name]:.0f} s")
+        clock = Clock(console)
+        for of_one_seed, some in itertools.groupby(names, OF_ONE_SEED.__contains__):
+            if of_one_seed:
+                self._seed_by_seed(list(some), clock)
+                continue
+            for name in some:
+                with clock.stage(name):
+                    getattr(self, f"_{name}")()
         comparison = None
         if self.folder.comparison.exists():
             comparison = Comparison.from_json(self.folder.comparison.read_text())
         report = self.folder.report if self.folder.report.exists() else None
-        return Outcome(self.folder.path, comparison, report, seconds)
+        return Outcome(self.folder.path, comparison, report, clock.seconds)
+
+    def _seed_by_seed(self, names: Sequence[Stage], clock: Clock) -> None:
+        """All stages of one seed before the next: what they share of the training images is made once."""
+        for seed in self.seeds:
+            for name in names:
+                with clock.stage(name, f"seed {seed.number}"):
+                    getattr(self, f"_{name}_of")(seed)
+            seed.release()
+            gc.collect()  # a trainer, what it trained and what that learned from hold on to each other
+        if "detector" in names:
+            experiment = self.plan.experiment
+            with clock.stage("detector", "audits"):
+                write_audits(self.folder, self.seeds, experiment.product())
+                write_gallery(self.cells, self.seeds[0], experiment.cells(), experiment.product())
 
     def _data(self) -> None:
         data, photos = self.plan.data, self.plan.data.photos
@@ -204,43 +220,21 @@ class _Run:
         write_table(pa.concat_tables(parts), self.folder.splits)
         console.print(counts(data, self.seeds[0].split))
 
-    def _gan(self) -> None:
-        for seed in self._one_by_one():
-            self._gan_of(seed)
-
     def _gan_of(self, seed: Seed) -> None:
         trained = (self.generators, self.plan.gan_trainer, self.plan.make_trainer)
         for note in train_generators(self.folder, seed, *trained):
             console.print(f"  {note}")
-
-    def _synthesis(self) -> None:
-        for seed in self._one_by_one():
-            self._synthesis_of(seed)
 
     def _synthesis_of(self, seed: Seed) -> None:
         for arm in BANKS:
             if self._needs(arm) and not len(self.cells.bank(seed, arm)):
                 console.print(f"  seed {seed.number}: nothing passed the gates, so that {arm} is the same as real")
 
-    def _detector(self) -> None:
-        for seed in self._one_by_one():
-            self._detector_of(seed)
-        experiment = self.plan.experiment
-        write_audits(self.folder, self.seeds, experiment.product())
-        write_gallery(self.cells, self.seeds[0], experiment.cells(), experiment.product())
-
     def _detector_of(self, seed: Seed) -> None:
         for arm, dose in self.plan.experiment.cells():
             self.cells.predictions(seed, arm, dose)
             gc.collect()
             console.print(f"  seed {seed.number}  {arm} {dose or ''}", style="dim")
-
-    def _one_by_one(self) -> Iterator[Seed]:
-        """Each seed in turn; what one holds in memory is given up before the next."""
-        for seed in self.seeds:
-            yield seed
-            seed.release()
-            gc.collect()  # a trainer, what it trained and what that learned from hold on to each other
 
     def _compare(self) -> None:
         tables = []

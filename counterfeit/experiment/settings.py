@@ -35,7 +35,7 @@ class ExperimentSettings:
 
     Args:
         arms: ways of training the detector; ``real`` is always among them.
-        doses: weight of what is added, above 0. Of images with masks, that of the mask heads, three times the patch
+        doses: weight of what is added, above 0. Of images with masks, that of the mask heads, eight times the patch
             heads' at 1, times the probability that genuine distances tell counterfeits, and less where photographs
             leave little to learn; of others, in the image heads, as a multiple of the real images of their label.
         operating_point: rule that chooses the threshold on validation: ``fpr<=x``, ``recall>=x``, ``cost=c`` (a miss

@@ -124,6 +124,17 @@ def test_logits_with_maps_are_those_without_and_maps_have_a_cell_for_every_eight
     assert evidence.shape == distance.shape == (2, GRID, GRID)
 
 
+def test_patch_and_mask_heads_see_how_far_each_patch_is_from_genuine_ones(detector: Detector) -> None:
+    patches = torch.randn(1, GRID, GRID, 176, generator=torch.Generator().manual_seed(3))
+    near, far = torch.ones(2, 1, 3, GRID, GRID)
+    far[0, :, 2, 1] = 5.0
+    with torch.inference_mode():
+        for before, after in zip(*(detector.patch_logits(patches, x) for x in (near, far)), strict=True):
+            changed = (before != after).any(-1)[0]
+            assert changed[2, 1]
+            assert changed.sum() == 1
+
+
 def test_a_head_learns_nothing_from_its_own_fold() -> None:
     heads = PatchHeads(8, 4, folds=2)
     member = torch.tensor([[0.0, 1.0]]).repeat(5, 1)
@@ -159,7 +170,8 @@ def test_both_classes_weigh_the_same_and_doses_count() -> None:
 
 
 def batches(training: TrainingSet) -> HeadBatches:
-    return HeadBatches(training, FOLDS, 2, images=16, patches=30, bags=4, seed=5)
+    logarithms = torch.from_numpy(training.embeddings.patches[..., :3] - 10)  # tell patches as the features do
+    return HeadBatches(training, logarithms, FOLDS, 2, images=16, patches=30, bags=4, seed=5)
 
 
 def test_batches_are_a_function_of_seed_epoch_and_step() -> None:
@@ -182,8 +194,11 @@ def test_patch_labels_come_from_the_masks() -> None:
     batch = batches(known).draw(np.random.default_rng(0))
     positive = batch["patch"][batch["patch_label"] == 1]
     assert len(positive) == 10
-    assert (positive == 77.0).all()
-    assert not (batch["patch"][batch["patch_label"] == 0] == 77.0).all(1).any()
+    assert (positive[:, :-3] == 77.0).all()
+    assert (positive[:, -3:] == 67.0).all()  # the distances are those of the same patch
+    assert not (batch["patch"][batch["patch_label"] == 0] == 77.0).any()
+    bag = batch["bag"]
+    torch.testing.assert_close(bag[..., -3:], bag[..., :3] - 10, atol=0.01, rtol=0)  # in half precision
 
 
 def test_bags_score_as_their_highest_patches_with_the_same_gradient() -> None:

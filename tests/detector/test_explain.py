@@ -15,6 +15,7 @@ from counterfeit.detector.explain import (
     occlusion_effect,
     pointing_hits,
 )
+from counterfeit.detector.heads import log_distances, with_distances
 from counterfeit.detector.views import DISTANCES, MASK, PARTS, PATCH
 
 
@@ -36,8 +37,9 @@ def detector(images):
         pooled, patches = made.backbone(images[1:])
         made.distances.fit(patches, torch.zeros(3, dtype=torch.long), torch.Generator().manual_seed(0))
         made.image_heads.standardise_to(pooled, torch.zeros(3), torch.arange(3))
+        known = with_distances(patches, log_distances(made.distances(patches))).flatten(0, 2)
         for heads in (made.patch_heads, made.mask_heads):
-            heads.standardise_to(patches.flatten(0, 2))
+            heads.standardise_to(known)
         parts = made.parts(pooled, patches).double().numpy()
     made.combination.use_equally(np.concatenate([parts, parts * 1.1]), DISTANCES[:1])
     return made

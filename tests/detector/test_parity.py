@@ -12,6 +12,7 @@ from counterfeit.data.labels import draw_label
 from counterfeit.detector import Detector, Scorer, score_parts
 from counterfeit.detector.engine import PASS, Engine, Outputs, onnx_engine
 from counterfeit.detector.graph import ScoringGraph, detector_onnx, torch_engine
+from counterfeit.detector.heads import log_distances, with_distances
 from counterfeit.detector.parity import TOLERANCE, awkward_images, parity
 from counterfeit.detector.scorer import Photograph, decode_photograph
 from tests.detector.test_stream import made_card
@@ -113,8 +114,10 @@ def fitted(photographs: Sequence[Photograph], label: Sequence[int]) -> Detector:
     detector.image_heads.standardise_to(
         torch.from_numpy(seen.pooled), torch.from_numpy(labels), torch.zeros(len(labels))
     )
+    with torch.inference_mode():
+        known = with_distances(patches, log_distances(detector.distances(patches))).flatten(0, 2)
     for heads in (detector.patch_heads, detector.mask_heads):
-        heads.standardise_to(patches.float().flatten(0, 2))
+        heads.standardise_to(known)
     parts = score_parts(detector, seen)
     detector.combination.fit(parts.double().numpy(), labels, 1.0)
     detector.combination.calibrate(parts, labels)

@@ -79,10 +79,10 @@ def test_a_fold_without_genuine_images_keeps_its_level() -> None:
 def test_masks_are_believed_as_far_as_distances_tell_anything() -> None:
     good, label = parts(image=1.0, distance_top=2.0, distance_mean=1.0, patch=1.0, mask=1.0)
     weight, used = part_weights(good, label, 1.0)
-    assert used == pytest.approx(1, abs=0.02) and weight[MASK] == pytest.approx(3 * used * weight[PATCH])
+    assert used == pytest.approx(1, abs=0.02) and weight[MASK] == pytest.approx(8 * used * weight[PATCH])
     blind, _ = parts(image=1.0, **{PARTS[i]: -0.5 for i in DISTANCES}, patch=1.0, mask=1.0)
     weight, used = part_weights(blind, label, 1.0)
-    assert used < 0.02 and weight[MASK] < 0.02 * weight[PATCH]
+    assert used < 0.02 and weight[MASK] < 0.1 * weight[PATCH]
 
 
 def test_without_a_dose_masks_count_for_nothing() -> None:

@@ -58,6 +58,5 @@ def know_blank_images(detector: Detector) -> None:
     blank = torch.linspace(0.3, 0.7, 8).view(-1, 1, 1, 1).expand(-1, 3, detector.size, detector.size)
     with torch.inference_mode():
         _, patches = detector.backbone(blank)
-        heads = (detector.patch_heads, detector.mask_heads)
-        maps = detector.located(detector.distances(patches), *(head(patches) for head in heads))
-        detector.evidence.standardise_to(maps)
+        distances = detector.distances(patches)
+        detector.evidence.standardise_to(detector.located(distances, *detector.patch_logits(patches, distances)))
