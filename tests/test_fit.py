@@ -26,9 +26,9 @@ from counterfeit.gan import train
 
 PROJECT = Path(__file__).parents[1]
 TINY = [
-    "--data.drawn_genuine=90", "--data.drawn_counterfeit=45", "--data.counterfeits=12", "--data.views=1",
-    "--trainer.max_epochs=1", "--model.bank=64", "--gan.kimg=0.064", "--gan.pool=32", "--synthesis.count=8",
-    "--synthesis.overdraw=3", "--experiment.resamples=50", "--seeds=[0]",
+    "--data.size=64", "--data.drawn_genuine=90", "--data.drawn_counterfeit=45", "--data.counterfeits=12",
+    "--data.views=1", "--trainer.max_epochs=1", "--model.bank=64", "--gan.kimg=0.064", "--gan.pool=32",
+    "--synthesis.count=8", "--synthesis.overdraw=3", "--experiment.resamples=50", "--seeds=[0]",
 ]  # fmt: skip
 COLUMNS = ["arm", "dose", "seed", "path", "group", "kind", "label", "score"]
 # Python runs it at its start: the network is off, and every attempt to reach it is written down.

@@ -15,9 +15,9 @@ from counterfeit.synthesize import main
 PROJECT = Path(__file__).parents[1]
 QUICK = ["--data=digits", "--gan.crop=32", "--gan.batch_size=10", "--gan.noise_kimg=0.1", "--gan.sample_every=50"]
 TINY = [
-    "--data.drawn_genuine=90", "--data.drawn_counterfeit=45", "--data.counterfeits=12", "--data.views=1",
-    "--trainer.max_epochs=1", "--model.bank=64", "--gan.kimg=0.064", "--gan.pool=32", "--gan.noise_kimg=0.032",
-    "--synthesis.count=8", "--synthesis.overdraw=3", "--seeds=[0]",
+    "--data.size=64", "--data.drawn_genuine=90", "--data.drawn_counterfeit=45", "--data.counterfeits=12",
+    "--data.views=1", "--trainer.max_epochs=1", "--model.bank=64", "--gan.kimg=0.064", "--gan.pool=32",
+    "--gan.noise_kimg=0.032", "--synthesis.count=8", "--synthesis.overdraw=3", "--seeds=[0]",
     "--experiment.arms=[real,synthetic,dcgan,noise]", "--stages=[data,gan,synthesis]",
 ]  # fmt: skip
 

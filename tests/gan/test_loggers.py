@@ -14,9 +14,9 @@ accumulator = pytest.importorskip(
     "tensorboard.backend.event_processing.event_accumulator", reason="needs tensorboard, in the extra of that name"
 )
 TINY = [
-    "--data.drawn_genuine=90", "--data.drawn_counterfeit=45", "--data.counterfeits=12", "--data.views=1",
-    "--trainer.max_epochs=2", "--model.bank=64", "--gan.kimg=0.064", "--gan.pool=32", "--synthesis.count=8",
-    "--synthesis.overdraw=3", "--seeds=[0]", "--experiment.arms=[real,synthetic]",
+    "--data.size=64", "--data.drawn_genuine=90", "--data.drawn_counterfeit=45", "--data.counterfeits=12",
+    "--data.views=1", "--trainer.max_epochs=2", "--model.bank=64", "--gan.kimg=0.064", "--gan.pool=32",
+    "--synthesis.count=8", "--synthesis.overdraw=3", "--seeds=[0]", "--experiment.arms=[real,synthetic]",
     "--stages=[data,gan,synthesis,detector]",
 ]  # fmt: skip
 
