@@ -69,7 +69,7 @@ def finished(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 @pytest.fixture(scope="session")
 def longer(tiny: list[str]) -> list[str]:
-    return [*tiny, "--gan.kimg=0.96", "--gan.checkpoint_every=160", "--experiment.arms=[real,synthetic]"]
+    return [*tiny, "--gan.kimg=0.48", "--gan.checkpoint_every=160", "--experiment.arms=[real,synthetic]"]
 
 
 @pytest.fixture(scope="session")
