@@ -54,9 +54,11 @@ def make_run(folder: Path, count: int = 12) -> Path:
 
 
 def know_blank_images(detector: Detector) -> None:
-    """Standardise evidence maps on blank images, beside which every photograph is evidence."""
+    """Take blank images for all that is genuine, beside which every photograph is evidence."""
     blank = torch.linspace(0.3, 0.7, 8).view(-1, 1, 1, 1).expand(-1, 3, detector.size, detector.size)
     with torch.inference_mode():
         _, patches = detector.backbone(blank)
+        one_fold = torch.zeros(len(patches), dtype=torch.long)
+        detector.distances.absolute.fit(patches, one_fold, torch.Generator().manual_seed(0))
         distances = detector.distances(patches)
         detector.evidence.standardise_to(detector.located(distances, *detector.patch_logits(patches, distances)))
