@@ -23,8 +23,8 @@ pytestmark = [
 SCORES = [0.03 * i for i in range(33)]
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 SHOTS = os.environ.get("COUNTERFEIT_SCREENSHOTS")  # a folder, to look at what the tests saw
-# Functions, as all that is waited for: they are evaluated once. An expression is evaluated at every look, which the page's
-# policy forbids.
+# Functions, as all that is waited for: they are evaluated once. An expression would be evaluated at every look, which
+# the page's policy forbids.
 LOADED = "() => [...document.querySelectorAll('#compare .pane img')].every((i) => i.naturalWidth > 0)"
 
 
