@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from rich.progress import track
 
 from counterfeit.cache import ArrayCache
@@ -105,13 +105,14 @@ def decode_upright(content: bytes, side: int) -> Image.Image:
 def upright_rgb(image: Image.Image) -> Image.Image:
     """A decoded image of any mode as 8-bit RGB, turned upright by EXIF, alpha composited over white."""
     with suppress(Exception):  # broken EXIF: as it is stored
-        image = ImageOps.exif_transpose(image)
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else a copy would be made for nothing
+            image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
         image = Image.fromarray((np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def square_pixels(image: Image.Image, size: int) -> Pixels:
