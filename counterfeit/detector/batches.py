@@ -43,6 +43,11 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.label)
 
+    @property
+    def adds_masks_alone(self) -> bool:
+        """Whether images were added to the photographs, and only the mask heads learn from them."""
+        return not self.real.all() and not self.weight[~self.real].any()
+
     @staticmethod
     def concatenate(parts: list["TrainingSet"]) -> "TrainingSet":
         """All parts, one after the other."""

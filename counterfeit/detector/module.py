@@ -78,7 +78,7 @@ class Detector(pl.LightningModule):
         self.distances = GenuineDistances(self.backbone.patch_features, bank, folds, size // 8)
         self.combination = Combination(len(PARTS))
         self.evidence = EvidenceMaps(size // 8)
-        self.losses: list[Tensor] = []  # of the epoch's steps
+        self.losses: list[dict[str, Tensor]] = []  # of the epoch's steps
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of counterfeit.
@@ -162,22 +162,34 @@ class Detector(pl.LightningModule):
         """
         return torch.cat([distances, torch.stack([patch.mean(-1), mask.mean(-1)], dim=1)], dim=1)
 
+    def take_over_heads(self, trained: "Detector") -> None:
+        """Have another's image and patch heads and train the mask heads alone.
+
+        Args:
+            trained: with the same seed on the same photographs: its heads are what these would become.
+        """
+        for own, known in ((self.image_heads, trained.image_heads), (self.patch_heads, trained.patch_heads)):
+            own.load_state_dict(known.state_dict())
+            own.requires_grad_(False)
+
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         """Sum of the losses of the image heads, of both patch heads on bags, and of the mask heads on known masks."""
-        image = member_loss(self.image_heads(batch["pooled"]), batch["label"], batch["member"])
-        penalty = 0.5 * self.image_penalty * self.image_heads.weight.square().sum(0).mean()
-        bag, bag_too = (
-            member_loss(heads.bags(batch["bag"]), batch["bag_label"], batch["bag_member"])
-            for heads in (self.patch_heads, self.mask_heads)
-        )
+
+        def on_bags(heads: PatchHeads) -> Tensor:
+            return member_loss(heads.bags(batch["bag"]), batch["bag_label"], batch["bag_member"])
+
         mask = member_loss(self.mask_heads(batch["patch"]), batch["patch_label"], batch["patch_member"])
-        self.losses.append(torch.stack([image, bag, mask]).detach())
-        return image + penalty + bag + bag_too + mask
+        losses = {"loss_mask": mask, "loss_bag": on_bags(self.mask_heads)}
+        if self.image_heads.weight.requires_grad:
+            image = member_loss(self.image_heads(batch["pooled"]), batch["label"], batch["member"])
+            losses |= {"loss_image": image, "loss_patch": on_bags(self.patch_heads)}
+        self.losses.append({name: loss.detach() for name, loss in losses.items()})
+        penalty = 0.5 * self.image_penalty * self.image_heads.weight.square().sum(0).mean()
+        return torch.stack([*losses.values(), penalty]).sum()
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's mean losses; logged with every step they would take a sixth of the time."""
-        means = torch.stack(self.losses).mean(0)
-        self.log_dict(dict(zip(("loss_image", "loss_patch", "loss_mask"), means, strict=True)))
+        self.log_dict({name: torch.stack([step[name] for step in self.losses]).mean() for name in self.losses[0]})
         self.losses = []
 
     def configure_optimizers(self) -> Any:

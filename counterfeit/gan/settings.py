@@ -42,7 +42,7 @@ class GanSettings:
     """
 
     kind: Kind = "refiner"
-    kimg: float = 2.0
+    kimg: float = 1.2
     batch_size: int = 16
     crop: int = 64
     lr: float = 4e-4

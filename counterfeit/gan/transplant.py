@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 QUANTILES = (0.90, 0.98)  # of the evidence map, between which a mask begins
-TURN, STRETCH, SHIFT = 0.3, 0.35, 0.3  # radians; logarithm of the scale; deviation in half images
+TURN, STRETCH, SHIFT = 0.1, 0.1, 0.05  # radians; logarithm of the scale; deviation in half images
 LEAST_LEFT = 0.2  # of a mask, when it has been moved
 LOW_FREQUENCY_GRID = 4  # cells a side: what is coarser than this is light and pose, not evidence
 

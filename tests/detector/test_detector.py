@@ -75,6 +75,25 @@ def test_what_another_arm_knows_of_genuine_photographs_is_taken_over_and_changes
         assert torch.equal(value, beside.state_dict()[name]), name
 
 
+def test_heads_that_masks_do_not_teach_are_taken_over_and_change_nothing(monkeypatch) -> None:
+    photographs = training_set(shift=0.5)
+    masks = np.zeros_like(photographs.masks[:40])
+    masks[:, 1, 1] = 1
+    no = np.zeros(40, bool)
+    columns = {"embeddings": photographs.embeddings[np.arange(40)], "masks": masks, "weight": np.zeros(40)}
+    made = replace(
+        photographs, **columns, label=photographs.label[:40], folds=photographs.folds[:40], real=no, original=no
+    )
+    arm = replace(TrainingSet.concatenate([photographs, made]), dose=1.0)
+    alone, like, bags, seen = trained(arm), trained(photographs), PatchHeads.bags, []
+    monkeypatch.setattr(PatchHeads, "bags", lambda heads, batch: seen.append(heads) or bags(heads, batch))
+    beside = trained(arm, like=like)
+    assert set(seen) == {beside.mask_heads}
+    for name, value in alone.state_dict().items():
+        assert torch.equal(value, beside.state_dict()[name]), name
+    assert all(parameter.requires_grad for parameter in beside.image_heads.parameters())
+
+
 def test_places_that_were_fitted_before_are_not_fitted_again_and_change_nothing(monkeypatch) -> None:
     arm = training_set(shift=0.5)
     alone, genuine = trained(arm), arm.label == 0

@@ -92,7 +92,7 @@ def test_a_run_with_tensorboard_holds_detector_and_gan(cache, tmp_path):
     assert main([*TINY, *logger, f"--data.cache={cache}", f"--out={tmp_path / 'run'}"]) == 0
     found = events(tmp_path / "tb")
     tags = [set(read.Tags()["scalars"]) for read in found]
-    assert sum("loss_image" in names for names in tags) == 2  # one directory an arm
+    assert sum("loss_mask" in names for names in tags) == 2  # one directory an arm
     assert sum("gan/loss_generator" in names for names in tags) == 1
     assert sum("gan/samples" in read.Tags()["images"] for read in found) == 1
     assert not list((tmp_path / "run").rglob("log/metrics.csv"))
@@ -101,9 +101,9 @@ def test_a_run_with_tensorboard_holds_detector_and_gan(cache, tmp_path):
 @pytest.mark.slow
 def test_without_a_logger_every_detector_leaves_its_losses_as_csv(cache, tmp_path):
     assert main([*TINY, f"--data.cache={cache}", f"--out={tmp_path / 'run'}"]) == 0
-    for arm, dose in (("real", "0"), ("synthetic", "1")):
+    for arm, dose, learned in (("real", "0", "loss_image"), ("synthetic", "1", "loss_mask")):
         file = tmp_path / "run" / "detector" / "0" / arm / dose / "log" / "metrics.csv"
         rows = list(csv.DictReader(file.read_text().splitlines()))
-        losses = [float(row["loss_image"]) for row in rows if row["loss_image"]]
+        losses = [float(row[learned]) for row in rows if row[learned]]
         assert len(losses) == 2
         assert losses[1] < losses[0]
