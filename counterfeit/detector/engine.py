@@ -130,14 +130,17 @@ def load_detector(card: Card) -> "Detector":
 
 
 def _detector_of(card: Card, content: bytes) -> "Detector":
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     from counterfeit.detector.module import Detector
 
-    weights = load(content)
     try:
+        weights = load(content)
         detector = Detector(**card.hyperparameters)
         detector.load_state_dict(weights)
+    except SafetensorError as error:  # whatever it is, it is not unpickled
+        raise UserError(f"{card.folder / WEIGHTS} holds no safetensors: copy it again, or fit again") from error
     except (RuntimeError, TypeError) as error:
         raise UserError(
             f"{card.folder / WEIGHTS} is of another version of counterfeit: fit the detector again"

@@ -26,7 +26,7 @@ class Score:
     Attributes:
         probability: of counterfeit; a risk score, not proof.
         band: that the probability lies in.
-        counterfeit: whether the probability is at or above the operating threshold.
+        counterfeit: whether the probability is at or above the operating threshold, which is in the scorer's ``card``.
         heat_map: ``(G, G)`` float32, ``G`` = working size / 8, if asked for.
     """
 

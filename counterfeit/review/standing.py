@@ -70,16 +70,18 @@ def expected_beyond(db: sqlite3.Connection, left: int) -> float:
 def agreements(db: sqlite3.Connection) -> list[Agreement]:
     """Kappa of each pair of reviewers on the random share that two see, over counterfeit, genuine and unsure.
 
-    Items that reached a second reviewer because the first disagreed with the detector are left out: they are the hard
-    ones, and would make any two reviewers look worse than they are.
+    Each one's first decision counts, undone or not: after it the other's verdict is shown. Items that reached a second
+    reviewer because the first disagreed with the detector are left out: they are the hard ones, and would make any two
+    reviewers look worse than they are.
     """
     verdicts: dict[int, list[tuple[str, str]]] = defaultdict(list)
     rows = db.execute(
         """SELECT d.item, d.reviewer, d.verdict FROM decision d JOIN item i ON i.id = d.item
-        WHERE i.sampled AND NOT d.undone ORDER BY d.event"""
+        WHERE i.sampled ORDER BY d.event"""
     )
     for item, reviewer, verdict in rows:
-        verdicts[item].append((reviewer, verdict))
+        if reviewer not in dict(verdicts[item]):
+            verdicts[item].append((reviewer, verdict))
     pairs: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for decisions in verdicts.values():
         if len(decisions) > 1:
@@ -89,11 +91,15 @@ def agreements(db: sqlite3.Connection) -> list[Agreement]:
 
 
 def reviewers(db: sqlite3.Connection) -> list[Reviewer]:
-    """All who decided anything, by name."""
+    """All who decided anything, by name. On a gold item the first decision counts, undone or not."""
     rows = db.execute(
-        """SELECT d.reviewer, COUNT(*), SUM(d.at >= ?), SUM(i.origin = 'gold' AND d.verdict != 'unsure'),
-          SUM(i.origin = 'gold' AND d.verdict = CASE i.truth WHEN 1 THEN 'counterfeit' ELSE 'genuine' END)
-        FROM decision d JOIN item i ON i.id = d.item WHERE NOT d.undone GROUP BY d.reviewer ORDER BY d.reviewer""",
+        """WITH first AS (SELECT MIN(event) AS event FROM decision GROUP BY item, reviewer)
+        SELECT d.reviewer, SUM(NOT d.undone), SUM(d.at >= ? AND NOT d.undone),
+          SUM(i.origin = 'gold' AND first.event NOT NULL AND d.verdict != 'unsure'),
+          SUM(i.origin = 'gold' AND first.event NOT NULL
+            AND d.verdict = CASE i.truth WHEN 1 THEN 'counterfeit' ELSE 'genuine' END)
+        FROM decision d JOIN item i ON i.id = d.item LEFT JOIN first ON first.event = d.event
+        GROUP BY d.reviewer ORDER BY d.reviewer""",
         (_midnight(),),
     )
     return [Reviewer(*row) for row in rows]

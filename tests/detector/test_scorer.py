@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,28 @@ def stored(tmp_path: Path) -> Path:
     (tmp_path / "detector.onnx").write_bytes(b"graph")
     (tmp_path / "detector.json").write_text(json.dumps(card))
     return tmp_path
+
+
+class Planted:
+    """What unpickling would run: a file is written."""
+
+    def __init__(self, sign: Path) -> None:
+        self.sign = sign
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.write_text, (self.sign, "unpickled")
+
+
+def test_a_pickle_in_the_place_of_the_weights_is_refused_in_a_line_and_not_run(stored: Path) -> None:
+    archive = io.BytesIO()
+    torch.save(Planted(stored / "sign"), archive)
+    for content in (pickle.dumps(Planted(stored / "sign")), archive.getvalue()):
+        (stored / "detector.safetensors").write_bytes(content)
+        card = json.loads((stored / "detector.json").read_text()) | {"sha256": hashlib.sha256(content).hexdigest()}
+        (stored / "detector.json").write_text(json.dumps(card))
+        with pytest.raises(UserError, match="holds no safetensors"):
+            Scorer.load(stored, "torch")
+    assert not (stored / "sign").exists()
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,20 @@ def test_every_row_of_a_table_has_its_row(tmp_path: Path) -> None:
     assert (counts["inputs"], counts["ok"], counts["error"]) == (11, 4, 7)
 
 
+def test_a_csv_table_with_a_root_elsewhere_fills_the_bar_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, table = draw(tmp_path / "root", BATCH + 3), tmp_path / "listings.csv"
+    table.write_text("\n".join(["path", *(f"{i:03d}.png" for i in range(BATCH + 3)), "absent.png", ""]))
+    bars, made = [], stream._progress
+    monkeypatch.setattr(stream, "_progress", lambda show: bars.append(made(show)) or bars[-1])
+    scorer = Scorer(made_card(root), Engine(), "torch")
+    stream.score_listing(scorer, read_listing(table, root), tmp_path / "out", tmp_path / "cache", 0, show=True)
+    assert [row["status"] for row in rows(tmp_path / "out")] == ["ok"] * (BATCH + 3) + ["error"]
+    ((task,),) = (bar.tasks for bar in bars)
+    assert task.completed == task.total == BATCH + 4
+
+
 def test_hostile_names_and_files_are_rows(tmp_path: Path) -> None:
     root, names = tmp_path / "root", [
         "<script>alert(1)<|script>.png", "=cmd().png", "%2e%2e%2fescape.png", "line\nbreak.png", "n" * 240 + ".png",

@@ -51,7 +51,8 @@ def write_scores(
         name = names[number] if names else f"shop/item-{number:04d}.png"
         content = photograph(number)
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content)
+        if "\0" not in name and len(name) < 256:  # or no file can have it
+            (root / name).write_bytes(content)
         rows.append(
             {
                 "path": name,

@@ -136,10 +136,14 @@ def test_an_undo_that_would_be_refused_is_not_offered(opened):
 
 
 def test_names_and_reasons_of_what_was_not_scored_are_text(opened):
-    desk = opened([0.8, *[None] * len(NAMES)], ["shop/one.png", *NAMES])
+    names = [*NAMES, "nul\0.png", "x" * 300]  # which no file can have, but a row of a table can
+    desk = opened([0.8, *[None] * len(names)], ["shop/one.png", *names])
     page = enter(desk, "anna").get("/queue?show=unreadable").text
     assert "<script>alert" not in page
     assert "\u202e" not in page
+    assert "\0" not in page
+    assert "nul\\u0000.png" in page
+    assert "xxx…xxx" in page and "x" * 100 not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "%2e%2e%2fescape.png" in page
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from counterfeit.review.command import PASSWORD
 from counterfeit.review.database import Database
 from counterfeit.review.verify import faults
 from tests.review.conftest import write_scores
 from tests.review.made_run import make_run
-from tests.review.server import WarmServer
+from tests.review.server import Server, WarmServer
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
@@ -403,6 +404,24 @@ def test_who_is_done_or_late_gets_a_page_that_axe_passes(chromium, tmp_path, siz
             shoot(one, f"{name}-{size}")
         ben.bring_to_front()
         go_on(ben, lambda: ben.keyboard.press("Enter"))  # on "Next item", which has the focus
+    finally:
+        server.stop(signal.SIGINT)
+
+
+def test_a_password_opens_a_page_that_axe_passes(chromium, tmp_path, monkeypatch):
+    monkeypatch.setenv(PASSWORD, "correct horse battery")
+    folder = write_scores(tmp_path, [0.9, 0.5])
+    server = Server(folder, "--reviewers", "[anna]")
+    try:
+        for size in (DESKTOP, PHONE):
+            page = chromium.new_context(viewport=size).new_page()
+            assert page.goto(server.base).status == 401
+            assert not serious(page)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            page.get_by_label("Name").fill("anna")
+            page.get_by_label("Password").fill("correct horse battery")
+            page.get_by_role("button", name="Enter").click()
+            item_of(page)
     finally:
         server.stop(signal.SIGINT)
 

@@ -14,6 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from counterfeit.data.labels import write_labels
+from counterfeit.detector.parity import TOLERANCE
+from counterfeit.detector.scorer import Scorer
+from counterfeit.export import export
 from counterfeit.review.database import Database
 from tests.review.server import PROJECT, Server
 
@@ -133,8 +136,17 @@ def moderate(server: Server, truth: dict[str, str], name: str) -> None:
                     decide(page, truth, by_keys)
         assert unsure in second
         ben.goto(f"{server.base}/team")
-        assert "kappa" in ben.locator("main").inner_text()
+        assert ben.get_by_role("row").filter(has_text="anna and ben").count() == 1
         browser.close()
+
+
+def engines_agree(folder: Path, photographs: list[Path]) -> None:
+    """The run's detector in torch and its export in ONNX Runtime say the same; of tiles there are over 500."""
+    export(str(folder / "first"), str(folder / "export"))
+    in_torch = Scorer.load(folder / "first", "torch").score(photographs)
+    in_onnx = Scorer.load(folder / "export", "onnx").score(photographs)
+    assert max(abs(a.probability - b.probability) for a, b in zip(in_torch, in_onnx, strict=True)) <= TOLERANCE
+    assert [one.counterfeit for one in in_torch] == [one.counterfeit for one in in_onnx]
 
 
 @pytest.mark.parametrize("make", [drawn, magnetic_tile])
@@ -144,6 +156,10 @@ def test_decisions_become_training_data(make, tmp_path):
     truth = truth_of(new)
     run("fit", *TINY, "--data.root", known, "--out", tmp_path / "first", cache=cache)
     run("predict", new, "--run", tmp_path / "first", "--out", scores, cache=cache)
+    photographs = [new / path for path in truth]
+    engines_agree(
+        tmp_path, [*photographs, *REAL.glob("magnetic_tile/*/*.jpg")] if make is magnetic_tile else photographs
+    )
     server = Server(scores, "--reviewers", "[anna, ben]", "--gold", "0", "--double", "0.2")
     try:
         moderate(server, truth, make.__name__)
@@ -159,9 +175,13 @@ def test_decisions_become_training_data(make, tmp_path):
     more = tmp_path / "more"
     printed = run("review", "export", scores, "--photographs", more, cache=cache)
     assert f"next: python -m counterfeit.fit --data.root {more}" in printed
-    run("fit", *TINY, "--data.root", more, "--data.counterfeits=20", "--out", tmp_path / "second", cache=cache)
-    learned = pq.read_table(tmp_path / "second" / "manifest.parquet")["path"].to_pylist()
-    assert len(learned) == 135 + len(truth)
-    assert sum(path.startswith("decided/") for path in learned) == len(truth)
+    run("fit", *TINY, "--data.root", more, "--data.counterfeits=null", "--out", tmp_path / "second", cache=cache)
+    rows = pq.read_table(tmp_path / "second" / "manifest.parquet").to_pylist()
+    label = {row["path"]: row["label"] for row in rows}
+    assert len(label) == 135 + len(truth)
+    assert sum(path.startswith("decided/") for path in label) == len(truth)
+    splits = pq.read_table(tmp_path / "second" / "splits.parquet").to_pylist()
+    learned = [row["path"] for row in splits if row["split"] == "train" and row["path"].startswith("decided/")]
+    assert {label[path] for path in learned} == {0, 1}
     assert json.loads((tmp_path / "second" / "comparison.json").read_text())["verdict"]
     assert Database(scores / "review.sqlite").get("scores")

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from counterfeit.review.decisions import Choice, decide
+from counterfeit.review.decisions import Choice, decide, undo
 from counterfeit.review.standing import agreements, expected_beyond, progress, reviewers
 
 SAID = {"c": Choice("counterfeit", "print"), "g": Choice("genuine"), "u": Choice("unsure")}
@@ -55,3 +55,20 @@ def test_gold_items_show_who_is_right(opened):
     decide(desk.db, "anna", 3, 0, SAID["c"])
     (anna,) = reviewers(desk.db.reading())
     assert (anna.decisions, anna.gold, anna.right) == (3, 2, 1)
+
+
+def test_a_decision_that_was_undone_still_counts_where_its_answer_was_seen(opened):
+    desk = opened([0.5] * 2, double=1.0)
+    with desk.db.writing() as writing:
+        writing.execute("UPDATE item SET origin = 'gold', truth = 1 WHERE id = 1")
+    decide(desk.db, "anna", 1, 0, SAID["g"])
+    undo(desk.db, "anna")
+    decide(desk.db, "anna", 1, 2, SAID["c"])
+    (anna,) = reviewers(desk.db.reading())
+    assert (anna.decisions, anna.today, anna.gold, anna.right) == (1, 1, 1, 0)
+
+    decide(desk.db, "ben", 1, 3, SAID["u"])
+    undo(desk.db, "ben")
+    decide(desk.db, "ben", 1, 5, SAID["c"])
+    (pair,) = agreements(desk.db.reading())
+    assert (pair.n, pair.agreed) == (1, 0)
