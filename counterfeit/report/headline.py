@@ -126,9 +126,14 @@ def _by_how_much(caught: tuple[float, float], names: tuple[str, str]) -> str:
 
 def _how_sure(comparison: Comparison, recall: Difference) -> str:
     text = f"The data fit anything from {more(recall.low)} to {more(recall.high)} of 100 caught (95 % interval)."
-    carrying = [name for name, _ in decided(comparison)]
+    carrying = decided(comparison)
+    if carrying and recall in [difference for _, difference in carrying]:
+        names = " and ".join(name for name, _ in carrying)
+        return f"{text} The verdict rests on {names}, adjusted for the number of metrics."
     if carrying:
-        return f"{text} The verdict rests on {' and '.join(carrying)}, adjusted for the number of metrics."
+        others = " and ".join(f"{name} ({points(difference)})" for name, difference in carrying)
+        alone = "By this measure alone chance could explain it." if recall.low <= 0 <= recall.high else ""
+        return f"{text} {alone} The verdict rests on {others}, adjusted for the number of metrics.".replace("  ", " ")
     hardly = "Hardly: this run is too small to say. " if recall.high - recall.low > 0.3 else ""
     return f"{hardly}{text} Four metrics were tested; none differs by more than chance could explain."
 

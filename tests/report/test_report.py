@@ -65,6 +65,13 @@ def test_the_verdict_comes_first(page):
     assert page.open == []
 
 
+def test_the_rule_of_the_verdict_is_written_out_and_no_level_stands_alone(page, bare_run):
+    words = Page(write_report(bare_run(1.5))).words()
+    assert Comparison.from_json((bare_run(1.5) / "comparison.json").read_text()).rule in words
+    tiles = page.source.split('class="tiles"')[1].split("</section>")[0]
+    assert len(re.findall(r"(?:real|synthetic) [\d.]+ % \([\d.]+ to [\d.]+\)", tiles)) == 6
+
+
 @pytest.mark.parametrize(
     ("effect", "heading"),
     [(0.0, "No evidence that synthetic counterfeits help"), (-1.8, "Synthetic counterfeits hurt")],
