@@ -340,6 +340,12 @@ def test_a_tuned_detector_ships_with_its_backbone_and_scores_as_in_the_experimen
     options = ["--model.unfreeze=1", "--experiment.arms=[real,transplant]", "--data.size=64", "--out", str(out)]
     assert main([*tiny, *options]) == 0
     card = json.loads((out / "detector.json").read_text())
+    point = card["operating_point"]
+    assert point["rule"] == "fpr<=0.05" and 0 <= point["threshold"] <= 1
+    assert point["n"] == point["n_genuine"] + point["n_counterfeit"] > 0
+    for rate in (point["recall"], point["fpr"]):
+        assert 0 <= rate["low"] <= rate["estimate"] <= rate["high"] <= 1 and rate["low"] < rate["high"]
+    assert 0 <= card["bands"]["genuine_below"] <= card["bands"]["counterfeit_from"] <= 1
     shipped = Detector(**card["hyperparameters"]).eval()
     shipped.load_state_dict(load_file(out / "detector.safetensors"))
     frozen, tuned = Detector(size=64).backbone.state_dict(), shipped.backbone.state_dict()

@@ -17,15 +17,15 @@ def audit_leakage(seeds: Sequence[AuditedSeed]) -> Audit:
     """Look for test images, or copies of them, on the training side.
 
     *Exact*: files and groups in two splits, hosts and donors outside of training. *Near*: a sample of the test images
-    is searched among the training images and in the bank by registration (:func:`find_copies`).
+    is searched among the training and validation images and in the bank by registration (:func:`find_copies`).
     """
-    near = [_search(seed, np.flatnonzero(seed.split == "train")) for seed in seeds]
+    near = [_search(seed, np.flatnonzero(np.isin(seed.split, ("train", "validation")))) for seed in seeds]
     findings = [
         _exact("groups in two splits", [_straddling(seed.group, seed.split) for seed in seeds], seeds, "groups"),
         _exact(
             "identical files in two splits", [_straddling(seed.sha256, seed.split) for seed in seeds], seeds, "files"
         ),
-        _near("near-duplicates in training", near, seeds, "training images"),
+        _near("near-duplicates in training and validation", near, seeds, "training and validation images"),
     ]
     named = [pair for seed, found in zip(seeds, near, strict=True) for pair in _names(seed, *found, seed.path)]
     with_bank = [seed for seed in seeds if seed.bank is not None]

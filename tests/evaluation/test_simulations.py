@@ -111,9 +111,11 @@ def test_five_points_are_found_in_four_of_five_at_the_size_the_power_calculation
     # A pilot of the same kind without effect; one pilot is a noisy guess, their median is not.
     pilots = [c.pair().differences[metric].groups_needed or np.inf for c in comparisons(25, first=60_000, **settings)]
     named = int(np.median(pilots))
-    found = [c.verdict for c in comparisons(150, first=70_000, **(settings | {"effect": high, "groups": named}))]
-    assert found.count("HURTS") == 0
-    assert found.count("HELPS") / 150 >= 0.8
+    found = list(comparisons(150, resamples=800, first=70_000, **(settings | {"effect": high, "groups": named})))
+    assert not any(comparison.verdict == "HURTS" for comparison in found)
+    assert np.mean([comparison.verdict == "HELPS" for comparison in found]) >= 0.8
+    # The verdict can rest on another metric that is surer; the size was named for this one.
+    assert np.mean([c.pair().differences[metric].p_holm < 0.05 for c in found]) >= 0.8
 
 
 def test_an_interval_of_one_seed_is_the_percentile_interval_about_the_estimate():
