@@ -112,9 +112,9 @@ def limits(comparison: Comparison, missing: list[str]) -> list[str]:
         f"False positive rates come in steps of one genuine image: {step} % each.",
         *(f"{note[:1].upper()}{note[1:]}." for note in comparison.notes),
         f"How the verdict is reached: {comparison.rule} The intervals shown are of single differences, not adjusted.",
-        "In simulations with five seeds, 95 % intervals of differences hold the truth in 93 to 97 % of experiments; with "
-        "two or three seeds, or where training varies nothing, in up to 99 %; those of a single arm in 91 to 96 %, of "
-        "precision in the top 5 % in 85 to 92 % only.",
+        "In simulations with five seeds, 95 % intervals of differences hold the truth in 93 to 97 % of experiments; "
+        "with two or three seeds, or where training varies nothing, in up to 99 %; those of a single arm in 91 to "
+        "96 %, of precision in the top 5 % in 85 to 92 % only.",
     ]
     return said + ([f"Not measured in this run: {', '.join(missing)}."] if missing else [])
 
