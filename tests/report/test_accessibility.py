@@ -43,12 +43,13 @@ def test_axe_finds_nothing(browser, report, scheme, width):
 
 
 @pytest.mark.slow
-def test_the_verdict_is_on_the_first_screen_of_a_phone(browser, report):
-    page = browser.new_page(viewport={"width": 390, "height": 844})
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800)])
+def test_the_verdict_is_on_the_first_screen(browser, report, width, height):
+    page = browser.new_page(viewport={"width": width, "height": height})
     page.goto(report.as_uri())
     for text in ("VERDICT: HELPS", "By how much?", "How sure is that?", "difference:"):
         box = page.get_by_text(text).first.bounding_box()
-        assert box["y"] + box["height"] < 844, text
+        assert box["y"] + box["height"] < height, text
     page.close()
 
 
