@@ -46,7 +46,7 @@ class Refiner(pl.LightningModule):
         self,
         backbone: str = "tf_efficientnet_lite0",
         size: int = 64,
-        kimg: float = 2.0,
+        kimg: float = 1.2,
         batch_size: int = 16,
         lr: float = 4e-4,
         identity_inside: float = 0.5,
