@@ -140,7 +140,7 @@ def _detector_of(card: Card, content: bytes) -> "Detector":
         detector = Detector(**card.hyperparameters)
         detector.load_state_dict(weights)
     except SafetensorError as error:  # whatever it is, it is not unpickled
-        raise UserError(f"{card.folder / WEIGHTS} holds no safetensors: copy it again, or fit again") from error
+        raise UserError(f"{card.folder / WEIGHTS} holds no safetensors: fit the detector again") from error
     except (RuntimeError, TypeError) as error:
         raise UserError(
             f"{card.folder / WEIGHTS} is of another version of counterfeit: fit the detector again"

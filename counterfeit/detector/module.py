@@ -180,11 +180,12 @@ class Detector(pl.LightningModule):
 
         mask = member_loss(self.mask_heads(batch["patch"]), batch["patch_label"], batch["patch_member"])
         losses = {"loss_mask": mask, "loss_bag": on_bags(self.mask_heads)}
+        penalty = torch.zeros_like(mask)
         if self.image_heads.weight.requires_grad:
             image = member_loss(self.image_heads(batch["pooled"]), batch["label"], batch["member"])
             losses |= {"loss_image": image, "loss_patch": on_bags(self.patch_heads)}
+            penalty = 0.5 * self.image_penalty * self.image_heads.weight.square().sum(0).mean()
         self.losses.append({name: loss.detach() for name, loss in losses.items()})
-        penalty = 0.5 * self.image_penalty * self.image_heads.weight.square().sum(0).mean()
         return torch.stack([*losses.values(), penalty]).sum()
 
     def on_train_epoch_end(self) -> None:

@@ -37,8 +37,8 @@ def train_detector(
         seed: source of all randomness.
         one_class: use the genuine distance alone, as if no counterfeit had been seen.
         like: a detector that was trained with this seed on the photographs that others add images to: what it knows of
-            genuine ones is taken over, and heads that would learn the same. That saves half of the time and changes
-            nothing.
+            genuine ones is taken over, and heads that would learn the same, which saves their time and changes nothing
+            unless the trainer clips gradients or ends by the clock.
         known: distances of images from these genuine photographs; added to.
         places: these genuine photographs at every place, where they were fitted before.
     """
@@ -62,8 +62,8 @@ def train_detector(
         sizes = {"images": 256, "patches": 1536, "bags": 8}
         batches = HeadBatches(training, logarithms, detector.folds, STEPS_PER_EPOCH, **sizes, seed=seed)
         trainer.fit(detector, DataLoader(batches, batch_size=None))
-        for taught in (detector.image_heads, detector.patch_heads):
-            taught.requires_grad_(True)
+        for taken in (detector.image_heads, detector.patch_heads):
+            taken.requires_grad_(True)  # if they were
     real = np.flatnonzero(training.original)  # views of one photograph would count as several
     truth, left_out = training.label[real], training.folds[real, 0]
     parts = score_parts(detector, training.embeddings, training.folds[:, 0], real, known).double().numpy()

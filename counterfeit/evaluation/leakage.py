@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from counterfeit.data.copies import Search, find_copies
 from counterfeit.evaluation.findings import Audit, AuditedSeed, Finding, Word, proportion, range_in_words
 
-SAMPLE = 60  # test images of a seed that are looked for among its training images and its bank
+SAMPLE = 60  # test images of a seed that are looked for among those of training and validation, and in the bank
 EXAMINED = 60  # pairs that are registered, a few milliseconds each
 NAMED = 5
 

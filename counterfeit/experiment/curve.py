@@ -30,7 +30,10 @@ def available_counts(seeds: Sequence[Seed], wanted: Sequence[int], arm: str) -> 
     most = min(int((seed.label == 1).sum()) for seed in whole)
     counts = sorted({count for count in wanted if count <= most})
     if not counts:
-        raise UserError(f"experiment.learning_curve {list(wanted)}: there are {most} training counterfeits")
+        raise UserError(
+            f"experiment.learning_curve {list(wanted)}: there are {most} training counterfeits; "
+            "give smaller numbers, or null for no curve"
+        )
     if arm == "smote":
         for seed in seeds:
             check_smote(replace(seed, data=seed.data.with_counterfeits(counts[0])).label)

@@ -83,15 +83,15 @@ def diagnose(history: Sequence[Metrics], finished: bool = False) -> str | None:
 
     Args:
         history: rows, oldest first, with the columns ``images``, ``loss_discriminator``, ``score_real``,
-            ``score_fake``, ``diversity``, ``change``, ``spread`` and ``donor_distance``. A history shorter than twice
-            the window is judged for numbers that are not finite only: the networks start from the identity.
+            ``score_fake``, ``diversity``, ``change``, ``spread`` and ``donor_distance``. A history shorter than the
+            window is judged for numbers that are not finite only: the networks start from the identity.
         finished: no row will follow. A short history is then judged too, but for changing nothing: it had no time to.
     """
     if not history:
         return None
     if reason := find_nan(history):
         return reason
-    if len(history) < 2 * WINDOW:
+    if len(history) < WINDOW:
         return first_reason(FINAL, history) if finished else None
     return first_reason(WINDOWED, history)
 

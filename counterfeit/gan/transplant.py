@@ -129,7 +129,7 @@ def evidence_masks(evidence: NDArray[np.float32], size: int, generator: np.rando
 def moved(images: Tensor, masks: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Images and their masks, turned and scaled about the middle of the mask and moved a little.
 
-    A handful of donors would otherwise teach where and at which angle their evidence lies.
+    A product to come lies a little otherwise than the donor; far from its place, anything would be odd.
 
     Args:
         images: ``(N, 3, S, S)``.

@@ -55,6 +55,7 @@ class Pictures:
     def _encoded(self, path: str, sha256: str, side: int) -> bytes:
         image = decode_upright(self.content(path, sha256), side)
         image.thumbnail((side, side), Image.Resampling.LANCZOS)
+        image.info.clear()  # a comment would be written again
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=92, subsampling=0)
         return buffer.getvalue()

@@ -70,9 +70,9 @@ def expected_beyond(db: sqlite3.Connection, left: int) -> float:
 def agreements(db: sqlite3.Connection) -> list[Agreement]:
     """Kappa of each pair of reviewers on the random share that two see, over counterfeit, genuine and unsure.
 
-    Each one's first decision counts, undone or not: after it the other's verdict is shown. Items that reached a second
-    reviewer because the first disagreed with the detector are left out: they are the hard ones, and would make any two
-    reviewers look worse than they are.
+    Each one's first decision counts, undone or not: before a later one the other's verdict may have been seen. Items
+    that reached a second reviewer because the first disagreed with the detector are left out: they are the hard ones,
+    and would make any two reviewers look worse than they are.
     """
     verdicts: dict[int, list[tuple[str, str]]] = defaultdict(list)
     rows = db.execute(

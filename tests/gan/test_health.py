@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from counterfeit.gan.health import COLUMNS, WINDOW, diagnose, write_history
+from counterfeit.gan.train import ROW_STEPS, GanSettings
 
 HEALTHY = {
     "step": 10.0,
@@ -62,7 +63,13 @@ def test_a_short_run_is_judged_at_its_end_but_for_changing_nothing() -> None:
 
 
 def test_a_short_history_is_not_judged_for_what_needs_time() -> None:
-    assert diagnose(history(rows=2 * WINDOW - 1, change=0.0)) is None
+    assert diagnose([HEALTHY | {"change": 0.0}] * (WINDOW - 1)) is None
+    assert str(diagnose([HEALTHY | {"change": 0.0}] * WINDOW)).startswith("unchanged: ")
+
+
+def test_the_default_budget_is_long_enough_to_be_judged() -> None:
+    settings = GanSettings()
+    assert settings.refiner(0).total_steps // ROW_STEPS >= WINDOW
 
 
 def test_a_large_gap_alone_is_no_failure() -> None:

@@ -63,7 +63,7 @@ def test_what_is_sent_carries_no_metadata(opened):
     exif = Image.Exif()
     exif[0x010E], exif[0x0112] = "where I live", 6
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", exif=exif)
+    image.save(buffer, "JPEG", exif=exif, comment=b"where I live")
     (desk.scored.root / "shop/item-0000.png").write_bytes(buffer.getvalue() + b"<?php hidden() ?>")
     with desk.db.writing() as writing:
         digest = hashlib.sha256(buffer.getvalue() + b"<?php hidden() ?>").hexdigest()
