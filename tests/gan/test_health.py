@@ -56,6 +56,13 @@ def test_one_bad_row_is_no_alarm_but_nan_is() -> None:
     assert diagnose([HEALTHY | {"change": float("nan")}]) is not None
 
 
+def test_a_cause_is_named_before_its_consequence() -> None:
+    """A discriminator that wins at once leaves no gradient: its first steps, with all their loss, do not hide it."""
+    won = HEALTHY | {"loss_discriminator": 0.0, "score_real": 9.0, "score_fake": -9.0, "change": 0.0}
+    reason = diagnose([won | {"loss_discriminator": 1.4}, *[won] * (WINDOW - 1)])
+    assert str(reason).startswith("discriminator_won: ")
+
+
 def test_a_short_run_is_judged_at_its_end_but_for_changing_nothing() -> None:
     assert diagnose([HEALTHY | {"spread": 0.2}] * 2) is None
     assert str(diagnose([HEALTHY | {"spread": 0.2}] * 2, finished=True)).startswith("collapsed: ")

@@ -69,7 +69,7 @@ def test_the_rule_of_the_verdict_is_written_out_and_no_level_stands_alone(page, 
     words = Page(write_report(bare_run(1.5))).words()
     assert Comparison.from_json((bare_run(1.5) / "comparison.json").read_text()).rule in words
     tiles = page.source.split('class="tiles"')[1].split("</section>")[0]
-    assert len(re.findall(r"(?:real|synthetic) [\d.]+ %<small>[\d.]+ to [\d.]+</small>", tiles)) == 6
+    assert len(re.findall(r"(?:real|synthetic) [\d.]+ % \([\d.]+ to [\d.]+\)", tiles)) == 6
 
 
 @pytest.mark.parametrize(
