@@ -57,6 +57,11 @@ def test_a_run_stopped_while_a_detector_trains_continues_to_the_same_end(
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < limit
         time.sleep(0.02)
+    process.send_signal(signal.SIGSTOP)
+    refused = start(out, cache)  # the run at work is not disturbed by the same command
+    assert "another process is at work in this run" in refused.communicate(timeout=60)[1]
+    assert refused.returncode == 2
+    process.send_signal(signal.SIGCONT)
     time.sleep(0.3)  # into the training of the second arm
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)

@@ -1,6 +1,8 @@
 """The run folder: where everything lies, and whether a run may use it."""
 
 import contextlib
+import errno
+import fcntl
 import os
 import platform
 import re
@@ -43,6 +45,7 @@ class RunFolder:
         self.quarantine = path / "quarantine.csv"
         self.comparison = path / "comparison.json"
         self.report = path / "report.html"
+        self.lock = path / ".lock"
 
     def gan(self, seed: int, kind: str = "refiner") -> Path:
         """Folder of a seed's generator: ``gan/<seed>`` of the refiner, ``gan-<kind>/<seed>`` of the others."""
@@ -64,7 +67,7 @@ class RunFolder:
             stages_named: whether the user asked for stages, which runs them again in a finished folder.
 
         Raises:
-            UserError: the folder holds something else, or a finished run.
+            UserError: the folder holds something else, or a finished run, or another process is at work in it.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--out {self.path} is a file; choose a folder")
@@ -79,6 +82,9 @@ class RunFolder:
                 raise UserError(
                     f"--out {self.path} is a finished run; choose another folder, or name the --stages to run"
                 )
+            if self.lock.exists():
+                with self.occupied():
+                    pass
 
     def differing(self, config: str) -> str:
         """What :func:`differences` says of the configuration kept here and this one; ``UserError`` if it is damaged."""
@@ -104,6 +110,29 @@ class RunFolder:
             raise UserError(f"cannot create --out {self.path}: {error.strerror}") from error
         write_text(self.config, config)
         write_json(self.path / "env.json", environment())
+
+    @contextlib.contextmanager
+    def occupied(self) -> Iterator[None]:
+        """Keep other processes out of the folder. The lock ends with this process, however that ends.
+
+        Raises:
+            UserError: another process is at work in the folder.
+        """
+        with self.lock.open("a") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):
+                    raise UserError(
+                        f"--out {self.path}: another process is at work in this run; wait for its end, "
+                        "or choose another folder"
+                    ) from error
+                if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system without locks keeps nobody out
+                    raise
+            try:
+                yield
+            finally:
+                self.lock.unlink(missing_ok=True)
 
 
 def next_run(runs: Path, name: str, config: str) -> Path:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,22 @@ def test_generators_are_trained_once_and_only_those_that_arms_need(
     arms: list[Arm], kind: Kind, trained: list[Kind]
 ) -> None:
     assert ExperimentSettings(arms=arms).generators(kind) == trained
+
+
+def test_one_process_at_a_time_is_at_work_in_a_run(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.claim("a: 1\n", stages_named=False)
+    held = (
+        "from pathlib import Path; from counterfeit.experiment.folder import RunFolder\n"
+        f"with RunFolder(Path({str(folder.path)!r})).occupied(): print('held', flush=True); input()"
+    )
+    other = subprocess.Popen([sys.executable, "-c", held], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None and other.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match="another process is at work"):
+        folder.check("a: 1\n", stages_named=False)
+    with pytest.raises(UserError, match="another process is at work"), folder.occupied():
+        pass
+    other.kill()
+    other.communicate()
+    folder.check("a: 1\n", stages_named=False)  # the lock ended with its process
+    assert sorted(path.name for path in folder.path.iterdir()) == ["config.yaml", "env.json"]
