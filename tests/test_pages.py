@@ -1,7 +1,7 @@
 """The pages for those who use a detector, followed: every block is typed in its order, as it stands.
 
-Three things are not as they stand: `counterfeit.fit` is told to be quick, fewer photographs are drawn to learn from, and
-what pip would install is there already.
+Three things are not as they stand: `counterfeit.fit` is told to be quick, fewer photographs are drawn to learn from,
+and what pip would install is there already.
 """
 
 import os
