@@ -30,8 +30,9 @@ def find_nan(history: Sequence[Metrics]) -> str | None:
 
 def discriminator_won(history: Sequence[Metrics]) -> str | None:
     """The discriminator separates real from refined beyond its margin, so that the generator learns nothing more."""
-    gap = recent(history, "score_real") - recent(history, "score_fake")
-    loss = recent(history, "loss_discriminator")
+    gap = recent_mean(history, "score_real") - recent_mean(history, "score_fake")
+    # The median: it wins within steps, and a mean would hold the loss of the first ones as long as the window does.
+    loss = statistics.median(row["loss_discriminator"] for row in history[-WINDOW:])
     if gap > SATURATED_GAP and loss < SATURATED_LOSS:
         return f"discriminator_won: loss {loss:.3f}, real images score {gap:.1f} more than refined ones"
     return None
@@ -39,7 +40,7 @@ def discriminator_won(history: Sequence[Metrics]) -> str | None:
 
 def collapsed(history: Sequence[Metrics]) -> str | None:
     """Refined images resemble each other far more than the composites they were made of."""
-    spread = recent(history, "spread")
+    spread = recent_mean(history, "spread")
     if spread < COLLAPSED_SPREAD:
         return f"collapsed: refined images differ by {spread:.0%} of the difference between their composites"
     return None
@@ -47,7 +48,7 @@ def collapsed(history: Sequence[Metrics]) -> str | None:
 
 def copied(history: Sequence[Metrics]) -> str | None:
     """The refiner puts the donor's own pixels back, whatever host they stand in."""
-    distance = recent(history, "donor_distance")
+    distance = recent_mean(history, "donor_distance")
     if distance < SMALLEST_DONOR_DISTANCE:
         return f"copied: refined images keep {distance:.0%} of the difference between composites and their donors"
     return None
@@ -55,7 +56,7 @@ def copied(history: Sequence[Metrics]) -> str | None:
 
 def unchanged(history: Sequence[Metrics]) -> str | None:
     """The refiner leaves composites as they are."""
-    change = recent(history, "change")
+    change = recent_mean(history, "change")
     if change < SMALLEST_CHANGE:
         return f"unchanged: refined images equal their composites (mean change {change:.5f})"
     return None
@@ -63,15 +64,16 @@ def unchanged(history: Sequence[Metrics]) -> str | None:
 
 def constant(history: Sequence[Metrics]) -> str | None:
     """The refiner does the same whatever the latent."""
-    diversity = recent(history, "diversity")
+    diversity = recent_mean(history, "diversity")
     if diversity < SMALLEST_DIVERSITY:
         return f"constant: another latent changes nothing (relative difference {diversity:.4f})"
     return None
 
 
-def recent(history: Sequence[Metrics], name: str) -> float:
-    """Median of a metric over the last rows: neither one bad batch nor the first steps of a training move it far."""
-    return statistics.median(row[name] for row in history[-WINDOW:])
+def recent_mean(history: Sequence[Metrics], name: str) -> float:
+    """Mean of a metric over the last rows."""
+    recent = history[-WINDOW:]
+    return sum(row[name] for row in recent) / len(recent)
 
 
 WINDOWED: tuple[Check, ...] = (discriminator_won, collapsed, copied, unchanged, constant)

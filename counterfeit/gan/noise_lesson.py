@@ -11,7 +11,7 @@ from torch.utils.data import IterableDataset
 
 from counterfeit.gan.augment import Batch, draw_augmentation, draw_rows, step_generator
 from counterfeit.gan.dcgan import Dcgan
-from counterfeit.gan.health import WINDOW, Metrics, find_nan, recent
+from counterfeit.gan.health import WINDOW, Metrics, find_nan, recent_mean
 from counterfeit.gan.lesson import Lesson
 from counterfeit.gan.noise import NoiseGan
 from counterfeit.gan.transplant import Sources, to_float, to_pixels
@@ -135,7 +135,7 @@ def diagnose_noise(history: Sequence[Metrics], total_steps: int) -> str | None:
         return reason
     if len(history) < 2 * WINDOW or history[-1]["step"] < total_steps / 2:
         return None
-    spread, loss = recent(history, "spread"), recent(history, "loss_discriminator")
+    spread, loss = recent_mean(history, "spread"), recent_mean(history, "loss_discriminator")
     if spread < COLLAPSED_SPREAD:
         return f"collapsed: generated images differ by {spread:.0%} of the difference between real ones"
     return f"discriminator_won: loss {loss:.3f}" if loss < WON_LOSS else None
