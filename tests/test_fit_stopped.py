@@ -59,9 +59,11 @@ def test_a_run_stopped_while_a_detector_trains_continues_to_the_same_end(
         time.sleep(0.02)
     process.send_signal(signal.SIGSTOP)
     refused = start(out, cache)  # the run at work is not disturbed by the same command
-    assert "another process is at work in this run" in refused.communicate(timeout=60)[1]
-    assert refused.returncode == 2
-    process.send_signal(signal.SIGCONT)
+    try:
+        _, errors = refused.communicate(timeout=60)
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert refused.returncode == 2 and "another process is at work in this run" in errors
     time.sleep(0.3)  # into the training of the second arm
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)

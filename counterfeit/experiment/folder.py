@@ -27,6 +27,7 @@ PACKAGES = (
     "numpy",
 )
 WITHOUT_EFFECT = ("seed_everything", "data.num_workers", "data.cache")  # on the results
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # said by file systems on which nobody can be kept out
 MOST_SHOWN = 3  # differing keys that a message names
 
 
@@ -67,11 +68,11 @@ class RunFolder:
             stages_named: whether the user asked for stages, which runs them again in a finished folder.
 
         Raises:
-            UserError: the folder holds something else, or a finished run, or another process is at work in it.
+            UserError: the folder holds something else, or a finished run.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--out {self.path} is a file; choose a folder")
-        if self.path.exists() and any(self.path.iterdir()):
+        if self.path.exists() and any(path != self.lock for path in self.path.iterdir()):
             if not self.config.is_file():
                 raise UserError(f"--out {self.path} exists and holds no run; choose another folder")
             if differing := self.differing(config):
@@ -82,9 +83,6 @@ class RunFolder:
                 raise UserError(
                     f"--out {self.path} is a finished run; choose another folder, or name the --stages to run"
                 )
-            if self.lock.exists():
-                with self.occupied():
-                    pass
 
     def differing(self, config: str) -> str:
         """What :func:`differences` says of the configuration kept here and this one; ``UserError`` if it is damaged."""
@@ -104,20 +102,28 @@ class RunFolder:
             UserError: as in :meth:`check`, or the folder cannot be created.
         """
         self.check(config, stages_named)
+        self.make()
+        write_text(self.config, config)
+        write_json(self.path / "env.json", environment())
+
+    def make(self) -> None:
+        """Create the folder where it is missing; ``UserError`` where that cannot be done."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"cannot create --out {self.path}: {error.strerror}") from error
-        write_text(self.config, config)
-        write_json(self.path / "env.json", environment())
 
     @contextlib.contextmanager
     def occupied(self) -> Iterator[None]:
-        """Keep other processes out of the folder. The lock ends with this process, however that ends.
+        """Keep other processes out of the folder, which is created where it is missing.
+
+        The lock ends with this process, however that ends. It knows of processes, not of threads: to occupy the folder
+        once more in the same process succeeds, and ends the lock with the first of the two.
 
         Raises:
-            UserError: another process is at work in the folder.
+            UserError: another process is at work in the folder, or it cannot be created.
         """
+        self.make()
         with self.lock.open("a") as file:
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -127,12 +133,9 @@ class RunFolder:
                         f"--out {self.path}: another process is at work in this run; wait for its end, "
                         "or choose another folder"
                     ) from error
-                if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system without locks keeps nobody out
+                if error.errno not in WITHOUT_LOCKS:
                     raise
-            try:
-                yield
-            finally:
-                self.lock.unlink(missing_ok=True)
+            yield
 
 
 def next_run(runs: Path, name: str, config: str) -> Path:

@@ -118,8 +118,8 @@ def run(plan: Plan, out: Path, stages: Sequence[Stage] | None = None, spread: Sp
     folder = RunFolder(out)
     folder.check(plan.config, stages is not None)
     started = _Run(plan, folder)
-    folder.claim(plan.config, stages is not None)  # not before the splits are known to be possible
-    with naming(folder.path), folder.occupied():
+    with naming(folder.path), folder.occupied():  # not before the splits are known to be possible
+        folder.claim(plan.config, stages is not None)
         if spread is not None and (alone := [stage for stage in chosen if stage in OF_ONE_SEED]):
             if chosen[0] == "data":
                 started.stages(chosen[:1])

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -109,11 +111,28 @@ def test_one_process_at_a_time_is_at_work_in_a_run(tmp_path: Path) -> None:
     )
     other = subprocess.Popen([sys.executable, "-c", held], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None and other.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match="another process is at work"):
-        folder.check("a: 1\n", stages_named=False)
     with pytest.raises(UserError, match="another process is at work"), folder.occupied():
         pass
     other.kill()
     other.communicate()
-    folder.check("a: 1\n", stages_named=False)  # the lock ended with its process
-    assert sorted(path.name for path in folder.path.iterdir()) == ["config.yaml", "env.json"]
+    with folder.occupied():  # the lock ended with its process
+        folder.claim("a: 1\n", stages_named=False)
+
+
+def test_a_folder_in_which_only_the_lock_was_left_is_free(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.occupied():
+        pass
+    folder.claim("a: 1\n", stages_named=False)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(number, "no locks")
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    with RunFolder(tmp_path / "run").occupied():
+        assert (tmp_path / "run").is_dir()
