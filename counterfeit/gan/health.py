@@ -13,7 +13,7 @@ COLUMNS = (
     *("step", "images", "loss_generator", "loss_discriminator", "score_real", "score_fake"),
     *("diversity", "change", "spread", "donor_distance", "images_per_second"),
 )
-WINDOW = 5  # rows of the history that must agree, so that one bad batch is no alarm
+WINDOW = 5  # rows of the history that are judged together, so that one bad batch is no alarm
 SATURATED_LOSS = 0.05  # hinge loss of the discriminator: 2 knows nothing, 0 separates every patch by the margin
 SATURATED_GAP = 2.0  # mean score of real minus refined images: the hinge loss can only be 0 beyond 2
 COLLAPSED_SPREAD = 0.5  # spread of refined images in feature space as a part of their composites' spread

@@ -135,6 +135,7 @@ def diagnose_noise(history: Sequence[Metrics], total_steps: int) -> str | None:
         return reason
     if len(history) < 2 * WINDOW or history[-1]["step"] < total_steps / 2:
         return None
+    # Means: the spread of a training from noise that ends well swings about the limit.
     spread, loss = recent_mean(history, "spread"), recent_mean(history, "loss_discriminator")
     if spread < COLLAPSED_SPREAD:
         return f"collapsed: generated images differ by {spread:.0%} of the difference between real ones"

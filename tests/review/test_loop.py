@@ -18,6 +18,7 @@ from counterfeit.detector.parity import TOLERANCE
 from counterfeit.detector.scorer import Scorer
 from counterfeit.export import export
 from counterfeit.review.database import Database
+from tests.quick import QUICK
 from tests.review.server import PROJECT, Server
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[dev]'")
@@ -25,10 +26,6 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 REAL = next((p / "shared" / "data" for p in Path(__file__).parents if (p / "shared" / "data").is_dir()), None)
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 SHOTS = os.environ.get("COUNTERFEIT_SCREENSHOTS")  # a folder, to look at what the tests saw
-TINY = [
-    "--data.counterfeits=12", "--data.views=1", "--trainer.max_epochs=1", "--model.bank=64", "--seeds=[0]",
-    "--experiment.arms=[real,placebo]", "--experiment.resamples=50", "--synthesis.count=8",
-]  # fmt: skip
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian, Ubuntu: apt install chromium)"),
@@ -154,7 +151,7 @@ def test_decisions_become_training_data(make, tmp_path):
     make(tmp_path)
     cache, known, new, scores = (tmp_path / name for name in ("cache", "known", "new", "scores"))
     truth = truth_of(new)
-    run("fit", *TINY, "--data.root", known, "--out", tmp_path / "first", cache=cache)
+    run("fit", *QUICK, "--data.root", known, "--out", tmp_path / "first", cache=cache)
     run("predict", new, "--run", tmp_path / "first", "--out", scores, cache=cache)
     photographs = [new / path for path in truth]
     engines_agree(
@@ -175,7 +172,7 @@ def test_decisions_become_training_data(make, tmp_path):
     more = tmp_path / "more"
     printed = run("review", "export", scores, "--photographs", more, cache=cache)
     assert f"next: python -m counterfeit.fit --data.root {more}" in printed
-    run("fit", *TINY, "--data.root", more, "--data.counterfeits=null", "--out", tmp_path / "second", cache=cache)
+    run("fit", *QUICK, "--data.root", more, "--data.counterfeits=null", "--out", tmp_path / "second", cache=cache)
     rows = pq.read_table(tmp_path / "second" / "manifest.parquet").to_pylist()
     label = {row["path"]: row["label"] for row in rows}
     assert len(label) == 135 + len(truth)
