@@ -19,7 +19,7 @@ from counterfeit.data.labels import write_labels
 from counterfeit.data.manifest import check_splits, read_manifest
 from counterfeit.data.place import DRAWN_AT_LEAST, DRAWN_COUNTERFEIT, DRAWN_GENUINE, photographs_folder
 from counterfeit.data.split import limit_counterfeits, split_groups
-from counterfeit.data.transforms import Preset, augment
+from counterfeit.data.transforms import Preset, augment, recapture
 from counterfeit.errors import UserError, naming
 
 DRAWN_HANDFUL = 16  # training counterfeits of the drawn labels: few, as they are in life
@@ -202,12 +202,21 @@ class ProductData(pl.LightningDataModule):
             keys = [f"{key}-{self.preset}{'-flips' * self.flips}-{view}" for key in keys]
         return embedder.cached(keys, self._view_pixels, f"embedding view {view + 1}")
 
+    def embed_recaptured(self, embedder: Embedder, rows: NDArray[np.intp], conditions: Sequence[str]) -> Embeddings:
+        """Embeddings of copies of some images, each as if captured under one of ``CONDITIONS``."""
+        keys = [f"{key}-{name}" for key, name in zip(self.photos.sha256[rows].tolist(), conditions, strict=True)]
+        return embedder.cached(keys, self._recaptured_pixels, "embedding copies")
+
+    def _recaptured_pixels(self, keys: list[str]) -> NDArray[np.uint8]:
+        source, condition = zip(*(key.split("-", 1) for key in keys), strict=True)
+        pixels = self._loaded.pixels(list(source))
+        return np.stack([recapture(*of) for of in zip(pixels, condition, map(_seed_of, keys), strict=True)])
+
     def _view_pixels(self, keys: list[str]) -> NDArray[np.uint8]:
         pixels = self._loaded.pixels([key.split("-")[0] for key in keys])
         for i, key in enumerate(keys):
             if "-" in key:
-                seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big")
-                pixels[i] = augment(pixels[i], self.preset, self.flips, seed)
+                pixels[i] = augment(pixels[i], self.preset, self.flips, _seed_of(key))
         return pixels
 
 
@@ -228,6 +237,11 @@ def _photos(table: pa.Table, loaded: Loaded) -> Photos:
         split=_strings(table["split"].to_pylist()) if table["split"].null_count == 0 else None,
         sha256=_strings([sha256[path] for path in table["path"].to_pylist()]),
     )
+
+
+def _seed_of(key: str) -> int:
+    """A seed that the key of a changed image alone decides."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:6], "big")
 
 
 def _strings(values: Sequence[str]) -> NDArray[np.str_]:

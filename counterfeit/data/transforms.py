@@ -1,7 +1,8 @@
 """Classic augmentation, the same for the same seed in any process; the only file that knows albumentations."""
 
 import random
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Literal
 
 import albumentations as A
@@ -23,14 +24,28 @@ def augment(
         flips: mirror half of the images; only for products that may be mirrored (no text, no logo).
         seed: for example ``(seed, epoch, index)``; the result depends on nothing else.
     """
-    pipeline = _pipeline(preset, flips)
+    return _seeded(_pipeline(preset, flips), image, seed)
+
+
+def recapture(image: NDArray[np.uint8], condition: str, seed: tuple[int, ...] | int = 0) -> NDArray[np.uint8]:
+    """Return the image as if it had been taken, stored or passed on in another way.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB.
+        condition: one of ``CONDITIONS``.
+        seed: the result depends on nothing else.
+    """
+    return _seeded(_condition(condition, min(image.shape[:2])), image, seed)
+
+
+def _seeded(pipeline: A.Compose, image: NDArray[np.uint8], seed: tuple[int, ...] | int) -> NDArray[np.uint8]:
     entropy = np.random.SeedSequence(seed)
     # albumentations copies its state into every worker of a loader, which would then repeat each other in every epoch;
     # and `set_random_seed` starts each step at the same number, so that all of them would be strong or weak together.
     generator = np.random.default_rng(entropy)
     pipeline.set_random_state(generator, random.Random(int(generator.integers(2**63))))
-    augmented: NDArray[np.uint8] = pipeline(image=image)["image"]
-    return np.ascontiguousarray(augmented)
+    changed: NDArray[np.uint8] = pipeline(image=image)["image"]
+    return np.ascontiguousarray(changed)
 
 
 @lru_cache(maxsize=6)
@@ -71,3 +86,85 @@ def _affine(zoom: tuple[float, float], shift: float, degrees: float, shear: floa
         border_mode=cv2.BORDER_REFLECT_101,
         p=p,
     )
+
+
+Range = tuple[float, float]
+
+
+def _jpeg(quality: tuple[int, int], side: int) -> A.BasicTransform:
+    return A.ImageCompression(quality_range=quality, p=1)
+
+
+def _webp(quality: tuple[int, int], side: int) -> A.BasicTransform:
+    return A.ImageCompression(compression_type="webp", quality_range=quality, p=1)
+
+
+def _shrunk(share: Range, side: int) -> A.BasicTransform:
+    ways = {"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_CUBIC}
+    return A.Downscale(scale_range=share, interpolation_pair=ways, p=1)
+
+
+def _blurred(share: Range, side: int) -> A.BasicTransform:
+    return A.GaussianBlur(sigma_limit=(share[0] * side, share[1] * side), blur_limit=0, p=1)
+
+
+def _noisy(deviation: Range, side: int) -> A.BasicTransform:
+    return A.GaussNoise(std_range=deviation, p=1)
+
+
+def _light_times(factor: Range, side: int) -> A.BasicTransform:
+    return A.MultiplicativeNoise(multiplier=factor, p=1)
+
+
+def _colour_times(factor: Range, side: int) -> A.BasicTransform:
+    return A.ColorJitter(brightness=(1, 1), contrast=(1, 1), saturation=factor, hue=(0, 0), p=1)
+
+
+def _cropped(zoom: Range, side: int) -> A.BasicTransform:
+    return _affine(zoom=zoom, shift=(zoom[1] - 1) / 2, degrees=0, shear=0, p=1)
+
+
+def _turned(degrees: Range, side: int) -> A.BasicTransform:
+    ways = (degrees, (-degrees[1], -degrees[0]))
+    return A.OneOf([A.Affine(rotate=way, border_mode=cv2.BORDER_REFLECT_101, p=1) for way in ways], p=1)
+
+
+def _on_page(shade: int, side: int) -> A.BasicTransform:
+    return A.Affine(
+        scale=(0.8, 0.95),
+        translate_percent=(-0.04, 0.04),
+        keep_ratio=True,
+        border_mode=cv2.BORDER_CONSTANT,
+        fill=shade,
+        p=1,
+    )
+
+
+def _graded(
+    name: str, made: Callable[..., A.BasicTransform], *strengths: object
+) -> dict[str, partial[A.BasicTransform]]:
+    numbers = [f" {number}" for number in range(1, len(strengths) + 1)] if len(strengths) > 1 else [""]
+    return {name + number: partial(made, strength) for number, strength in zip(numbers, strengths, strict=True)}
+
+
+_CONDITIONS = {
+    **_graded("JPEG", _jpeg, (75, 95), (55, 75), (38, 55), (20, 38)),
+    **_graded("WebP", _webp, (60, 90), (35, 60), (15, 35)),
+    **_graded("shrunk", _shrunk, (0.65, 0.9), (0.45, 0.65), (0.3, 0.45)),
+    **_graded("blurred", _blurred, (0.0023, 0.0055), (0.0055, 0.0086), (0.0086, 0.014)),
+    **_graded("noisy", _noisy, (0.008, 0.02), (0.02, 0.04), (0.04, 0.07)),
+    **_graded("darker", _light_times, (0.75, 0.92), (0.5, 0.75)),
+    **_graded("brighter", _light_times, (1.08, 1.2), (1.2, 1.35), (1.35, 1.6)),
+    **_graded("paler", _colour_times, (0.4, 0.8), (0.1, 0.4)),
+    **_graded("grey", _colour_times, (0.0, 0.0)),
+    **_graded("cropped", _cropped, (1.06, 1.15), (1.15, 1.3), (1.3, 1.5)),
+    **_graded("turned", _turned, (2, 5), (5, 9)),
+    **_graded("on a page", _on_page, 250, 20),
+}
+CONDITIONS = tuple(_CONDITIONS)
+"""Names for :func:`recapture`: kinds of capture, each from weak to strong; the last kind is light, then dark."""
+
+
+@lru_cache(maxsize=len(CONDITIONS))
+def _condition(name: str, side: int) -> A.Compose:
+    return A.Compose([_CONDITIONS[name](side)])

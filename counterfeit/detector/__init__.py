@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from counterfeit.detector.batches import TrainingSet
+    from counterfeit.detector.captures import Copies
     from counterfeit.detector.module import Detector
     from counterfeit.detector.remembered import Remembered
     from counterfeit.detector.scorer import Score, Scorer
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PARTS",
+    "Copies",
     "Detector",
     "Remembered",
     "Score",
@@ -25,6 +27,7 @@ __all__ = [
 
 _MODULE = {
     "PARTS": "views",
+    "Copies": "captures",
     "Detector": "module",
     "Remembered": "remembered",
     "Score": "scorer",

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from counterfeit.backbone import GenuineDistances, load_backbone
+from counterfeit.data.transforms import CONDITIONS
+from counterfeit.detector.captures import CaptureConditions
 from counterfeit.detector.combination import Combination
 from counterfeit.detector.evidence import EvidenceMaps
 from counterfeit.detector.heads import ImageHeads, PatchHeads, log_distances, top_mean, with_distances
@@ -76,6 +78,7 @@ class Detector(pl.LightningModule):
         self.patch_heads = PatchHeads(seen, hidden, folds)
         self.mask_heads = PatchHeads(seen, hidden, folds)
         self.distances = GenuineDistances(self.backbone.patch_features, bank, folds, size // 8)
+        self.captures = CaptureConditions(len(PARTS), self.backbone.patch_features, len(CONDITIONS))
         self.combination = Combination(len(PARTS))
         self.evidence = EvidenceMaps(size // 8)
         self.losses: list[dict[str, Tensor]] = []  # of the epoch's steps
@@ -122,7 +125,8 @@ class Detector(pl.LightningModule):
             image, patch, mask = (logits.mean(1) for logits in every)
         else:
             image, patch, mask = (logits.gather(1, fold[:, None])[:, 0] for logits in every)
-        return stacked(image, distances, patch, mask)
+        alike: Tensor = self.captures(stacked(image, distances, patch, mask), pooled)
+        return alike
 
     def patch_logits(self, patches: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
         """Logits ``(N, G, G, folds)`` of the patch heads and of the mask heads.
@@ -149,7 +153,7 @@ class Detector(pl.LightningModule):
         logits = self.patch_logits(patches, distances)
         located = self.located(distances, *logits)
         highest = [top_mean(every.flatten(1, 2)).mean(1) for every in logits]
-        parts = stacked(self.image_heads(pooled).mean(1), distances, *highest)
+        parts = self.captures(stacked(self.image_heads(pooled).mean(1), distances, *highest), pooled)
         return self.combination(parts), self.evidence(located, self.combination.weight), located[:, 0]
 
     def located(self, distances: Tensor, patch: Tensor, mask: Tensor) -> Tensor:

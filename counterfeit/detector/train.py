@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from counterfeit.backbone import Embeddings, GenuinePlaces, patch_sample
 from counterfeit.detector.batches import HeadBatches, TrainingSet
+from counterfeit.detector.captures import Copies
 from counterfeit.detector.heads import log_distances, with_distances
 from counterfeit.detector.module import Detector
 from counterfeit.detector.remembered import Remembered
@@ -27,6 +28,7 @@ def train_detector(
     like: Detector | None = None,
     known: Remembered | None = None,
     places: GenuinePlaces | None = None,
+    copies: Copies | None = None,
 ) -> None:
     """Fit distances, heads and combination; the calibration is left to :meth:`Combination.calibrate`.
 
@@ -41,6 +43,8 @@ def train_detector(
             unless the trainer clips gradients or ends by the clock.
         known: distances of images from these genuine photographs; added to.
         places: these genuine photographs at every place, where they were fitted before.
+        copies: of the photographs, captured otherwise; their rows count the originals of ``training``. Without them,
+            scores of photographs that were captured otherwise are not corrected.
     """
     generator = torch.Generator().manual_seed(seed)
     genuine = training.original & (training.label == 0)
@@ -66,13 +70,29 @@ def train_detector(
             taken.requires_grad_(True)  # if they were
     real = np.flatnonzero(training.original)  # views of one photograph would count as several
     truth, left_out = training.label[real], training.folds[real, 0]
-    parts = score_parts(detector, training.embeddings, training.folds[:, 0], real, known).double().numpy()
-    parts -= fold_levels(parts, left_out, truth == 0)[left_out]
+    raw = score_parts(detector, training.embeddings, training.folds[:, 0], real, known).double().numpy()
+    levels = fold_levels(raw, left_out, truth == 0)
+    seen, parts = training.embeddings.pooled[real], raw - levels[left_out]
+    if copies is not None:
+        fold = left_out[copies.source]
+        copied = score_parts(detector, copies.embeddings, fold, known=known).double().numpy() - levels[fold]
+        detector.captures.fit(seen, parts, truth, copies, copied)
+        parts, copied = _corrected(detector, parts, seen), _corrected(detector, copied, copies.embeddings.pooled)
     detector.evidence.standardise_to(_genuine_maps(detector, training.embeddings, np.flatnonzero(genuine), known))
     if one_class:
         detector.combination.use_equally(parts[truth == 0], DISTANCES)
-    else:
-        detector.combination.fit(parts, truth, training.dose)
+        return
+    detector.combination.fit(parts, truth, training.dose)
+    if copies is not None:
+        scores = (detector.combination.raw(torch.from_numpy(x).float()).double().numpy() for x in (parts, copied))
+        detector.captures.keep_what_is_told(parts, next(scores), truth, copies, next(scores))
+
+
+def _corrected(detector: Detector, parts: NDArray[np.float64], pooled: NDArray[np.float32]) -> NDArray[np.float64]:
+    with torch.inference_mode():
+        alike = detector.captures(torch.from_numpy(parts).float(), torch.from_numpy(pooled))
+    corrected: NDArray[np.float64] = alike.double().numpy()
+    return corrected
 
 
 def score_parts(

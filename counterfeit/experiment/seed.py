@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from counterfeit.backbone import Embedder, Embeddings, GenuinePlaces, cross_fitting_folds
 from counterfeit.data.datamodule import ProductData
-from counterfeit.detector import Remembered, TrainingSet
+from counterfeit.data.transforms import CONDITIONS
+from counterfeit.detector import Copies, Remembered, TrainingSet
 from counterfeit.detector.evidence import place_scales
 from counterfeit.errors import UserError
 from counterfeit.gan.transplant import Sources, host_candidates
 from counterfeit.synthesis import Drawn
+
+GENUINE_COPIES, COUNTERFEIT_COPIES = 32, 12  # photographs that are copied under each condition of capture
 
 
 @dataclass
@@ -92,6 +95,20 @@ class Seed:
         )
 
     @cached_property
+    def copies(self) -> Copies:
+        """Some training photographs of either label under every condition of capture."""
+        generator = np.random.default_rng([self.number, 23])
+        source, condition = [], []
+        for label, most in ((0, GENUINE_COPIES), (1, COUNTERFEIT_COPIES)):
+            rows = np.flatnonzero(self.label == label)
+            for number in range(len(CONDITIONS)):
+                source.append(generator.permutation(rows)[:most])
+                condition.append(np.full(len(source[-1]), number))
+        rows, numbers = np.concatenate(source), np.concatenate(condition)
+        names = [CONDITIONS[number] for number in numbers]
+        return Copies(self.data.embed_recaptured(self.embedder, self.train[rows], names), rows, numbers)
+
+    @cached_property
     def places(self) -> GenuinePlaces:
         """The genuine training photographs at every place, also without each fold, which no checkpoint carries."""
         genuine = self.label == 0
@@ -113,7 +130,7 @@ class Seed:
 
     def release(self) -> None:
         """Forget what is large; it is made again, the same, where it is asked for once more."""
-        for name in ("real", "places", "sources"):
+        for name in ("real", "copies", "places", "sources"):
             self.__dict__.pop(name, None)
         self.drawn, self.known = None, Remembered()
 

@@ -56,7 +56,7 @@ def tune(
     tuned.backbone = finetune(detector, make_trainer(), images, view, seed.number)
     again = replace(seed, embedder=tuned_embedder(seed, tuned.backbone))
     training = training_set(again)
-    train_detector(tuned, make_trainer(), training, seed.number)
+    train_detector(tuned, make_trainer(), training, seed.number, copies=again.copies)
     label, parts = validation_parts(again, tuned, again.embedder)
     tuned.combination.fit(parts.double().numpy(), label, training.dose)
     calibrate(tuned, label, parts, operating_point)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from counterfeit.data.transforms import Preset, augment
+from counterfeit.data.transforms import CONDITIONS, Preset, augment, recapture
 
 
 def photograph(side: int = 48) -> np.ndarray:
@@ -91,3 +91,40 @@ def test_the_global_random_state_is_neither_read_nor_changed() -> None:
         assert random.getstate() == python
         np.testing.assert_array_equal(np.random.get_state()[1], numpy)  # noqa: NPY002
     np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("side", [128, 256])
+def test_a_copy_under_another_condition_is_decided_by_its_seed(condition: str, side: int) -> None:
+    image = coloured(side)
+    before = image.copy()
+    first = recapture(image, condition, 1)
+    assert first.shape == image.shape and first.dtype == np.uint8
+    np.testing.assert_array_equal(first, recapture(image, condition, 1))
+    np.testing.assert_array_equal(image, before)
+    assert not np.array_equal(first, image)
+
+
+@pytest.mark.parametrize(
+    "kind", ["JPEG", "WebP", "shrunk", "blurred", "noisy", "darker", "brighter", "paler", "cropped"]
+)
+def test_conditions_of_a_kind_get_stronger(kind: str) -> None:
+    image = coloured(128)
+    grades = [name for name in CONDITIONS if name.startswith(kind)]
+    changes = [
+        np.mean([np.abs(recapture(image, name, seed).astype(int) - image).mean() for seed in range(8)])
+        for name in grades
+    ]
+    assert len(grades) >= 2 and changes == sorted(changes), changes
+
+
+def test_grey_has_no_colour() -> None:
+    copy = recapture(coloured(64), "grey", 0).astype(int)
+    assert np.ptp(copy, axis=2).max() <= 1
+
+
+def coloured(side: int) -> np.ndarray:
+    """Smooth colours and fine detail, neither dark nor bright: all that a condition may take away."""
+    generator = np.random.default_rng(5)
+    smooth = generator.integers(60, 140, (side // 16, side // 16, 3), np.uint8).repeat(16, 0).repeat(16, 1)
+    return smooth + generator.integers(0, 40, (side, side, 1), np.uint8)

@@ -1,0 +1,160 @@
+"""What the way a photograph was taken and stored does to its scores, learned from copies of training photographs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from sklearn.covariance import ledoit_wolf
+from torch import Tensor, nn
+
+from counterfeit.backbone import Embeddings
+from counterfeit.detector.views import FloatArray, auroc, spread
+
+AS_TRAINED = 0.99  # photographs that are believed to be captured like those of training before they were looked at
+LEAST_DEVIATION = 0.1  # of a feature, as a share of the median one
+CERTAIN = 0.995  # AUROC above which a handful of images cannot tell
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Training photographs as if they had been captured otherwise.
+
+    Attributes:
+        embeddings: of ``M`` copies.
+        source: ``(M,)`` row of each copy's photograph among the ``N`` training photographs.
+        condition: ``(M,)`` number from 0 of the condition of capture.
+    """
+
+    embeddings: Embeddings
+    source: NDArray[np.intp]
+    condition: NDArray[np.int64]
+
+
+class CaptureConditions(nn.Module):
+    """Parts of a photograph as they would be had it been captured like those of training.
+
+    A compressed, blurred or cropped photograph of a genuine item is far from genuine photographs, and every part says
+    so. How the item was captured shows in the means of the backbone's early stages: they are compared with those of
+    training and of each condition (linear discriminant analysis, Fisher 1936). Weighted by the probability of each
+    condition, the parts are moved by what it does to genuine photographs, and divided by how much more these vary in
+    it. Where a condition leaves less to tell counterfeits by, they are then drawn to the middle between the classes:
+    neither genuine nor counterfeit. All is kept in buffers; until fitted, parts stay as they are.
+
+    Args:
+        parts: number of scores of an image.
+        features: means of the early stages.
+        conditions: ways of capturing, apart from that of training.
+    """
+
+    mean: Tensor
+    std: Tensor
+    weight: Tensor
+    bias: Tensor
+    shift: Tensor
+    spread: Tensor
+    centre: Tensor
+    kept: Tensor
+    middle: Tensor
+
+    def __init__(self, parts: int, features: int, conditions: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
+        self.register_buffer("weight", torch.zeros(features, conditions + 1))
+        self.register_buffer("bias", torch.zeros(conditions + 1))
+        self.register_buffer("shift", torch.zeros(conditions + 1, parts))
+        self.register_buffer("spread", torch.ones(conditions + 1, parts))
+        self.register_buffer("centre", torch.zeros(parts))
+        self.register_buffer("kept", torch.ones(conditions + 1))
+        self.register_buffer("middle", torch.zeros(parts))
+
+    def probability(self, pooled: Tensor) -> Tensor:
+        """Probability ``(N, K + 1)`` of each condition, that of training first, from pooled features ``(N, D)``."""
+        means = self._early(pooled)
+        return (((means - self.mean) / self.std) @ self.weight + self.bias).softmax(1)
+
+    def forward(self, parts: Tensor, pooled: Tensor) -> Tensor:
+        """Corrected parts ``(N, P)`` of parts ``(N, P)`` and pooled features ``(N, D)``."""
+        probability = self.probability(pooled)
+        alike = (parts - probability @ self.shift - self.centre) / (probability @ self.spread) + self.centre
+        return self.middle + (probability @ self.kept)[:, None] * (alike - self.middle)
+
+    def fit(
+        self,
+        pooled: NDArray[np.float32],
+        parts: FloatArray,
+        label: NDArray[np.int64],
+        copies: Copies,
+        copied: FloatArray,
+    ) -> None:
+        """Learn what each condition looks like and what it does to the parts of genuine photographs.
+
+        Args:
+            pooled: ``(N, D)`` of the training photographs.
+            parts: ``(N, P)`` of them, cross-fitted.
+            label: ``(N,)``.
+            copies: of some of them.
+            copied: ``(M, P)`` parts of the copies, cross-fitted.
+        """
+        genuine = label == 0
+        early, seen = (self._early(torch.from_numpy(x)).double().numpy() for x in (pooled, copies.embeddings.pooled))
+        mean, std = early[genuine].mean(0), early[genuine].std(0)
+        std = np.maximum(std, LEAST_DEVIATION * np.median(std)) + 1e-12
+        early, seen = (early - mean) / std, (seen - mean) / std
+        moved, changed = seen - early[copies.source], copied - parts[copies.source]
+        normal = spread(parts[genuine])
+        of_genuine = genuine[copies.source]
+        looks, within = np.zeros((self.weight.shape[1], early.shape[1])), []
+        for number in range(1, len(looks)):
+            rows = of_genuine & (copies.condition == number - 1)
+            if rows.any():
+                looks[number] = moved[rows].mean(0)
+                within.append(moved[rows] - looks[number])
+                self.shift[number] = torch.from_numpy(np.median(changed[rows], axis=0))
+                self.spread[number] = torch.from_numpy(np.maximum(spread(copied[rows]) / normal, 1.0))
+        # Copies vary by their photographs and by how the condition acts on each; photographs by themselves alone.
+        covariance = ledoit_wolf(early[genuine])[0] + 0.5 * np.cov(np.concatenate(within).T)
+        weight = np.linalg.solve(covariance, looks.T)
+        prior = np.full(len(looks), (1 - AS_TRAINED) / (len(looks) - 1))
+        prior[0] = AS_TRAINED
+        self.mean.copy_(torch.from_numpy(mean))
+        self.std.copy_(torch.from_numpy(std))
+        self.weight.copy_(torch.from_numpy(weight))
+        self.bias.copy_(torch.from_numpy(np.log(prior) - 0.5 * (looks * weight.T).sum(1)))
+        self.centre.copy_(torch.from_numpy(np.median(parts[genuine], axis=0)))
+
+    def keep_what_is_told(
+        self, parts: FloatArray, score: FloatArray, label: NDArray[np.int64], copies: Copies, copied: FloatArray
+    ) -> None:
+        """Learn how much of the evidence each condition leaves: the ratio of d' in it to that of the photographs.
+
+        Scores of genuine photographs vary alike in all conditions by now. With two Gaussians of one deviation, the
+        slope of the log-likelihood ratio is then in proportion to d', which is root 2 of the AUROC's normal quantile.
+
+        Args:
+            parts: ``(N, P)`` of the training photographs, corrected and cross-fitted.
+            score: ``(N,)`` their combination.
+            label: ``(N,)``.
+            copies: of some of them.
+            copied: ``(M,)`` the combination of the copies' parts.
+        """
+        self.middle.copy_(
+            torch.from_numpy(np.mean([np.median(parts[label == value], axis=0) for value in (0, 1)], axis=0))
+        )
+        told = _told(score, label)
+        for number in range(1, len(self.kept)):
+            rows = copies.condition == number - 1
+            if told > 0 and len(np.unique(label[copies.source[rows]])) == 2:
+                self.kept[number] = min(1.0, _told(copied[rows], label[copies.source[rows]]) / told)
+
+    def _early(self, pooled: Tensor) -> Tensor:
+        """The means of the early stages, which stand before their maxima at the end of the pooled features."""
+        features = len(self.mean)
+        return pooled[:, -2 * features : -features]
+
+
+def _told(score: FloatArray, label: NDArray[np.int64]) -> float:
+    """The normal quantile of the AUROC of scores ``(N,)``, not below 0."""
+    return float(ndtri(np.clip(auroc(score[:, None], label)[0], 0.5, CERTAIN)))

@@ -1,0 +1,112 @@
+"""What compression and blur do to scores is taken out again; where they hide the evidence, nothing is claimed."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from counterfeit.backbone import Embeddings
+from counterfeit.detector.captures import CaptureConditions, Copies
+
+FEATURES, CONDITIONS = 5, 3
+FAR, HIDING, HARMLESS = range(CONDITIONS)  # moves all scores and spreads them; hides all evidence; does nothing
+
+
+class Made(NamedTuple):
+    pooled: np.ndarray
+    parts: np.ndarray
+
+
+def photographs(label: np.ndarray, generator: np.random.Generator, condition: int | None = None) -> Made:
+    """Two parts, of which counterfeits have 3 deviations more, and early means that tell the condition."""
+    early, parts = generator.normal(size=(len(label), FEATURES)), generator.normal(size=(len(label), 2))
+    parts += 3 * label[:, None] * (condition != HIDING)
+    if condition is not None:
+        early[:, condition] += 9
+    if condition == FAR:
+        parts = 20 + 2 * parts
+    rest = generator.normal(size=(len(label), 7 + FEATURES))
+    return Made(np.concatenate([rest[:, :7], early, rest[:, 7:]], 1).astype(np.float32), parts)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> CaptureConditions:
+    generator = np.random.default_rng(0)
+    label = np.r_[np.zeros(180, np.int64), np.ones(20, np.int64)]
+    seen = photographs(label, generator)
+    source = np.tile(np.r_[:40, 180:200], CONDITIONS)
+    condition = np.repeat(np.arange(CONDITIONS), 60)
+    found = [photographs(label[source[:60]], generator, number) for number in range(CONDITIONS)]
+    pooled, copied = (np.concatenate(values) for values in zip(*found, strict=True))
+    # A copy shows its photograph: the early means of the two differ by what the condition does.
+    pooled[:, 7 : 7 + FEATURES] = seen.pooled[source, 7 : 7 + FEATURES]
+    pooled[np.arange(len(pooled)), 7 + condition] += 9
+    patches = np.zeros((len(pooled), 1, 1, 1), np.float16)
+    copies = Copies(Embeddings(pooled, patches), source, condition)
+    made = CaptureConditions(2, FEATURES, CONDITIONS)
+    made.fit(seen.pooled, seen.parts, label, copies, copied)
+    alike, copied = corrected(made, seen), corrected(made, Made(pooled, copied))
+    made.keep_what_is_told(alike, alike.sum(1), label, copies, copied.sum(1))
+    return made
+
+
+def corrected(captures: CaptureConditions, images: Made) -> np.ndarray:
+    parts, pooled = torch.from_numpy(images.parts).float(), torch.from_numpy(images.pooled)
+    return captures(parts, pooled).double().numpy()
+
+
+def fresh(condition: int | None = None) -> tuple[np.ndarray, Made]:
+    label = np.r_[np.zeros(400, np.int64), np.ones(400, np.int64)]
+    return label, photographs(label, np.random.default_rng(1), condition)
+
+
+def test_until_it_is_fitted_nothing_changes() -> None:
+    _, images = fresh(FAR)
+    np.testing.assert_allclose(corrected(CaptureConditions(2, FEATURES, CONDITIONS), images), images.parts, rtol=1e-5)
+
+
+def test_photographs_captured_like_those_of_training_stay_as_they_are(fitted: CaptureConditions) -> None:
+    _, images = fresh()
+    assert np.median(np.abs(corrected(fitted, images) - images.parts)) < 0.01
+
+
+def test_genuine_photographs_of_a_known_condition_are_flagged_no_more_often(fitted: CaptureConditions) -> None:
+    (label, images), (_, usual) = fresh(FAR), fresh()
+    threshold = np.quantile(usual.parts[label == 0, 0], 0.95)
+    alike = corrected(fitted, images)
+    assert (images.parts[label == 0, 0] > threshold).mean() > 0.95
+    assert (alike[label == 0, 0] > threshold).mean() < 0.12
+    assert abs(np.median(alike[label == 0])) < 0.4
+    assert np.std(alike[label == 0]) == pytest.approx(1, abs=0.35)
+    assert roc_auc_score(label, alike[:, 0]) > 0.95
+
+
+def test_where_the_evidence_is_hidden_photographs_are_neither_genuine_nor_counterfeit(
+    fitted: CaptureConditions,
+) -> None:
+    label, images = fresh(HIDING)
+    alike = corrected(fitted, images)
+    assert fitted.kept[1 + HIDING] < 0.4 < 0.8 < fitted.kept[1 + FAR]
+    for value in (0, 1):
+        assert np.median(alike[label == value]) == pytest.approx(1.5, abs=0.6)  # the middle of 0 and 3
+
+
+def test_an_unknown_condition_is_taken_for_the_most_similar_one(fitted: CaptureConditions) -> None:
+    _, images = fresh()
+    images.pooled[:, 7 + FAR] += 14
+    probability = fitted.probability(torch.from_numpy(images.pooled))
+    assert probability.sum(1).numpy() == pytest.approx(1, abs=1e-5)
+    assert (probability.argmax(1) == 1 + FAR).all()
+
+
+def test_without_copies_of_counterfeits_all_evidence_is_kept() -> None:
+    generator, label = np.random.default_rng(2), np.r_[np.zeros(60, np.int64), np.ones(4, np.int64)]
+    seen, copied = photographs(label, generator), photographs(label[:30], generator, HIDING)
+    copies = Copies(Embeddings(copied.pooled, np.zeros((30, 1, 1, 1), np.float16)), np.arange(30), np.full(30, HIDING))
+    made = CaptureConditions(2, FEATURES, CONDITIONS)
+    made.fit(seen.pooled, seen.parts, label, copies, copied.parts)
+    made.keep_what_is_told(seen.parts, seen.parts.sum(1), label, copies, copied.parts.sum(1))
+    assert (made.kept == 1).all()
+    assert torch.isfinite(made(torch.zeros(3, 2), torch.zeros(3, 7 + 2 * FEATURES))).all()
