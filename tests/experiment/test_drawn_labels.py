@@ -1,4 +1,4 @@
-"""On drawn labels, whose truth is known: neither trivial nor hopeless, and heat maps point where a label deviates."""
+"""On drawn labels, whose truth is known: neither trivial nor hopeless, thresholds that hold, heat maps that point."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,11 @@ import yaml
 
 from benchmarks.explanations import Values, known, measure
 from counterfeit.data.datamodule import ProductData
+from counterfeit.detector import Detector, score_parts
 from counterfeit.evaluation.metrics import recall_at_fpr
+from counterfeit.evaluation.robustness import CORRUPTIONS
+from counterfeit.experiment.calibration import probabilities
+from counterfeit.experiment.reopen import reopen
 from counterfeit.fit import main
 
 SEEDS = (0, 1, 2)
@@ -43,6 +47,24 @@ def test_recall_with_16_counterfeits_leaves_room_on_both_sides(run: Path) -> Non
         recalls.append(recall_at_fpr(table["label"].to_numpy(), table["score"].to_numpy(), 0.05))
     assert len(recalls) == 3
     assert 0.3 < np.mean(recalls) < 0.8, recalls
+
+
+@pytest.mark.slow
+def test_genuine_photographs_that_were_captured_otherwise_are_seldom_flagged(run: Path) -> None:
+    opened = reopen(run, 0)
+    seed, detector = opened.seed, opened.cells.detector(opened.seed, "real", 0.0)
+    rows = seed.rows("test")
+    pixels = seed.data.pixels(rows[seed.data.photos.label[rows] == 0][:150])
+    blind = Detector(**detector.hparams)
+    blind.load_state_dict({k: v for k, v in detector.state_dict().items() if "captures" not in k}, strict=False)
+    for name in ("JPEG 50", "JPEG 30", "WebP 50", "blur", "noise", "crop 80 %", "screenshot", "greyscale"):
+        corrupted = np.stack([CORRUPTIONS[name](image, number) for number, image in enumerate(pixels)])
+        embeddings = seed.embedder(corrupted)
+        flagged, before = (
+            (probabilities(made, score_parts(made, embeddings)) >= float(made.combination.threshold)).mean()
+            for made in (detector, blind.eval())
+        )
+        assert flagged < 0.2 and before > 0.3, (name, flagged, before)
 
 
 @pytest.mark.slow
