@@ -14,6 +14,7 @@ from counterfeit.gan.dcgan import Dcgan
 from counterfeit.gan.health import WINDOW, Metrics, find_nan, recent_mean
 from counterfeit.gan.lesson import Lesson
 from counterfeit.gan.noise import NoiseGan
+from counterfeit.gan.noise_networks import ramp
 from counterfeit.gan.transplant import Sources, to_float, to_pixels
 
 COMPARED = 64  # real and generated images that are compared for each row
@@ -127,7 +128,8 @@ def diagnose_noise(history: Sequence[Metrics], total_steps: int) -> str | None:
 
     Args:
         history: rows, oldest first, with the columns ``step``, ``images``, ``loss_discriminator`` and ``spread``.
-        total_steps: of the whole training; before its second half only numbers that are not finite are a reason.
+        total_steps: of the whole training; before its second half only numbers that are not finite are a reason, and
+            the spread is not judged before classes are told: the real images differ by their classes, too.
     """
     if not history:
         return None
@@ -137,6 +139,7 @@ def diagnose_noise(history: Sequence[Metrics], total_steps: int) -> str | None:
         return None
     # Means: the spread of a training from noise that ends well swings about the limit.
     spread, loss = recent_mean(history, "spread"), recent_mean(history, "loss_discriminator")
-    if spread < COLLAPSED_SPREAD:
+    told = ramp(int(history[-WINDOW]["step"]), total_steps) == 1
+    if told and spread < COLLAPSED_SPREAD:
         return f"collapsed: generated images differ by {spread:.0%} of the difference between real ones"
     return f"discriminator_won: loss {loss:.3f}" if loss < WON_LOSS else None

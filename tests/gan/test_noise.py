@@ -148,8 +148,9 @@ def one_thread() -> Iterator[None]:
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_brings_the_statistics_of_images_nearer_and_learns_the_classes(kind: Kind, tmp_path: Path) -> None:
-    lr = {"noise": 2e-4, "dcgan": 5e-4}[kind]  # at 5e-4 noise ends well on some processors and collapses on others
-    settings = dataclasses.replace(settings_of(kind), noise_kimg=1.6, noise_lr=lr, batch_size=8, ema_half_life=200.0)
+    # At 5e-4 noise ends well on some processors and collapses on others; it gets far once classes are told, at 60 %.
+    kimg, lr = {"noise": (4.0, 2e-4), "dcgan": (1.6, 5e-4)}[kind]
+    settings = dataclasses.replace(settings_of(kind), noise_kimg=kimg, noise_lr=lr, batch_size=8, ema_half_life=200.0)
     train_refiner(tmp_path, bright_and_dark(), settings, 0, flips=True)
     header, *rows = (line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines())
     distance = [float(row[header.index("distance")]) for row in rows]
@@ -194,9 +195,16 @@ def row(step: int, **other: float) -> dict[str, float]:
 )
 def test_a_failing_training_is_named_but_not_while_it_begins(change: dict[str, float], name: str) -> None:
     rows = [row(step, **change) for step in range(10, 210, 10)]
-    assert str(diagnose_noise(rows, 300)).startswith(f"{name}: ")
+    assert str(diagnose_noise(rows, 250)).startswith(f"{name}: ")
     assert (diagnose_noise(rows, 1000) is None) == (name != "nan")
-    assert diagnose_noise([row(step) for step in range(10, 210, 10)], 300) is None
+    assert diagnose_noise([row(step) for step in range(10, 210, 10)], 250) is None
+
+
+def test_images_that_resemble_each_other_are_no_failure_before_the_classes_are_told() -> None:
+    rows = [row(step, spread=0.09) for step in range(10, 210, 10)]
+    assert ramp(160, 250) == 1 > ramp(160, 300) > 0  # the first of the rows that are judged together
+    assert str(diagnose_noise(rows, 250)).startswith("collapsed: ")
+    assert diagnose_noise(rows, 300) is None
 
 
 def test_parts_of_a_batch_make_the_whole() -> None:
