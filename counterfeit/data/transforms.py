@@ -89,6 +89,7 @@ def _affine(zoom: tuple[float, float], shift: float, degrees: float, shear: floa
 
 
 Range = tuple[float, float]
+_Made = dict[str, Callable[[int], A.BasicTransform]]  # what makes a transformation for a side in pixels
 
 
 def _jpeg(quality: tuple[int, int], side: int) -> A.BasicTransform:
@@ -105,7 +106,7 @@ def _shrunk(share: Range, side: int) -> A.BasicTransform:
 
 
 def _blurred(share: Range, side: int) -> A.BasicTransform:
-    return A.GaussianBlur(sigma_limit=(share[0] * side, share[1] * side), blur_limit=0, p=1)
+    return A.GaussianBlur(sigma_limit=(max(0.3, share[0] * side), max(0.4, share[1] * side)), blur_limit=0, p=1)
 
 
 def _noisy(deviation: Range, side: int) -> A.BasicTransform:
@@ -121,7 +122,7 @@ def _colour_times(factor: Range, side: int) -> A.BasicTransform:
 
 
 def _cropped(zoom: Range, side: int) -> A.BasicTransform:
-    return _affine(zoom=zoom, shift=(zoom[1] - 1) / 2, degrees=0, shear=0, p=1)
+    return _affine(zoom=zoom, shift=(zoom[0] - 1) / 2, degrees=0, shear=0, p=1)
 
 
 def _turned(degrees: Range, side: int) -> A.BasicTransform:
@@ -140,29 +141,27 @@ def _on_page(shade: int, side: int) -> A.BasicTransform:
     )
 
 
-def _graded(
-    name: str, made: Callable[..., A.BasicTransform], *strengths: object
-) -> dict[str, partial[A.BasicTransform]]:
-    numbers = [f" {number}" for number in range(1, len(strengths) + 1)] if len(strengths) > 1 else [""]
-    return {name + number: partial(made, strength) for number, strength in zip(numbers, strengths, strict=True)}
+def _graded(name: str, made: Callable[..., A.BasicTransform], *grades: float | Range) -> _Made:
+    """Each grade under a name that says all that its pixels depend on: features are kept by it."""
+    numbers = ["-".join(f"{n:g}" for n in (grade if isinstance(grade, tuple) else (grade,))) for grade in grades]
+    return {f"{name} {number}": partial(made, grade) for number, grade in zip(numbers, grades, strict=True)}
 
 
-_CONDITIONS = {
-    **_graded("JPEG", _jpeg, (75, 95), (55, 75), (38, 55), (20, 38)),
-    **_graded("WebP", _webp, (60, 90), (35, 60), (15, 35)),
-    **_graded("shrunk", _shrunk, (0.65, 0.9), (0.45, 0.65), (0.3, 0.45)),
-    **_graded("blurred", _blurred, (0.0023, 0.0055), (0.0055, 0.0086), (0.0086, 0.014)),
-    **_graded("noisy", _noisy, (0.008, 0.02), (0.02, 0.04), (0.04, 0.07)),
+_CONDITIONS: _Made = {
+    **_graded("JPEG", _jpeg, (75, 95), (55, 75), (38, 55), (20, 38)),  # quality
+    **_graded("WebP", _webp, (60, 90), (35, 60), (15, 35)),  # quality
+    **_graded("shrunk", _shrunk, (0.65, 0.9), (0.45, 0.65), (0.3, 0.45)),  # share of the side
+    **_graded("blurred", _blurred, (0.0023, 0.0055), (0.0055, 0.0086), (0.0086, 0.014)),  # deviation, of the side
+    **_graded("noisy", _noisy, (0.008, 0.02), (0.02, 0.04), (0.04, 0.07)),  # deviation, of 255 grey levels
     **_graded("darker", _light_times, (0.75, 0.92), (0.5, 0.75)),
     **_graded("brighter", _light_times, (1.08, 1.2), (1.2, 1.35), (1.35, 1.6)),
-    **_graded("paler", _colour_times, (0.4, 0.8), (0.1, 0.4)),
-    **_graded("grey", _colour_times, (0.0, 0.0)),
-    **_graded("cropped", _cropped, (1.06, 1.15), (1.15, 1.3), (1.3, 1.5)),
-    **_graded("turned", _turned, (2, 5), (5, 9)),
-    **_graded("on a page", _on_page, 250, 20),
+    **_graded("paler", _colour_times, (0.4, 0.8), (0.1, 0.4), (0.0, 0.0)),
+    **_graded("cropped", _cropped, (1.06, 1.15), (1.15, 1.3), (1.3, 1.5)),  # zoom
+    **_graded("turned", _turned, (2, 5), (5, 9)),  # degrees
+    **_graded("on a page of", _on_page, 250, 20),  # grey level
 }
 CONDITIONS = tuple(_CONDITIONS)
-"""Names for :func:`recapture`: kinds of capture, each from weak to strong; the last kind is light, then dark."""
+"""Names for :func:`recapture`: kinds of capture and their strengths, each kind from weak to strong."""
 
 
 @lru_cache(maxsize=len(CONDITIONS))

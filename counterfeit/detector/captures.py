@@ -1,5 +1,6 @@
 """What the way a photograph was taken and stored does to its scores, learned from copies of training photographs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,16 @@ from torch import Tensor, nn
 from counterfeit.backbone import Embeddings
 from counterfeit.detector.views import FloatArray, auroc, spread
 
-AS_TRAINED = 0.99  # photographs that are believed to be captured like those of training before they were looked at
+PRIOR_AS_TRAINED = 0.99  # prior probability that a photograph was captured like those of training
+SHRINKAGE = 0.1  # of the covariance towards a multiple of the identity, or a handful of photographs makes it singular
 LEAST_DEVIATION = 0.1  # of a feature, as a share of the median one
-CERTAIN = 0.995  # AUROC above which a handful of images cannot tell
+LARGEST_AUROC = 0.995  # that a handful of images can tell
+LEAST_COUNTERFEITS = 4  # copied under a condition, below which their order there says nothing
+LIKE_GENUINE = (
+    0.75  # share of genuine photographs that score below the middle at most: it is to lie in no band of a class
+)
+
+Combine = Callable[[FloatArray], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -37,10 +45,11 @@ class CaptureConditions(nn.Module):
 
     A compressed, blurred or cropped photograph of a genuine item is far from genuine photographs, and every part says
     so. How the item was captured shows in the means of the backbone's early stages: they are compared with those of
-    training and of each condition (linear discriminant analysis, Fisher 1936). Weighted by the probability of each
-    condition, the parts are moved by what it does to genuine photographs, and divided by how much more these vary in
-    it. Where a condition leaves less to tell counterfeits by, they are then drawn to the middle between the classes:
-    neither genuine nor counterfeit. All is kept in buffers; until fitted, parts stay as they are.
+    genuine training photographs and of their copies under each condition (linear discriminant analysis, Fisher 1936).
+    Weighted by the probability of each condition, the parts are moved by what it does to genuine photographs, and
+    divided by how much more these vary in it. Where a condition leaves less to tell counterfeits by, they are then
+    drawn to the middle between the classes: neither genuine nor counterfeit. All is kept in buffers; until fitted,
+    parts stay as they are.
 
     Args:
         parts: number of scores of an image.
@@ -89,7 +98,7 @@ class CaptureConditions(nn.Module):
         copies: Copies,
         copied: FloatArray,
     ) -> None:
-        """Learn what each condition looks like and what it does to the parts of genuine photographs.
+        """Learn what each condition class_means like and what it does to the parts of genuine photographs.
 
         Args:
             pooled: ``(N, D)`` of the training photographs.
@@ -106,48 +115,55 @@ class CaptureConditions(nn.Module):
         moved, changed = seen - early[copies.source], copied - parts[copies.source]
         normal = spread(parts[genuine])
         of_genuine = genuine[copies.source]
-        looks, within = np.zeros((self.weight.shape[1], early.shape[1])), []
-        for number in range(1, len(looks)):
+        class_means, within = np.zeros((self.weight.shape[1], early.shape[1])), []
+        for number in range(1, len(class_means)):
             rows = of_genuine & (copies.condition == number - 1)
             if rows.any():
-                looks[number] = moved[rows].mean(0)
-                within.append(moved[rows] - looks[number])
+                class_means[number] = moved[rows].mean(0)
+                within.append(moved[rows] - class_means[number])
                 self.shift[number] = torch.from_numpy(np.median(changed[rows], axis=0))
                 self.spread[number] = torch.from_numpy(np.maximum(spread(copied[rows]) / normal, 1.0))
         # Copies vary by their photographs and by how the condition acts on each; photographs by themselves alone.
         covariance = ledoit_wolf(early[genuine])[0] + 0.5 * np.cov(np.concatenate(within).T)
-        weight = np.linalg.solve(covariance, looks.T)
-        prior = np.full(len(looks), (1 - AS_TRAINED) / (len(looks) - 1))
-        prior[0] = AS_TRAINED
+        covariance += SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+        weight = np.linalg.solve(covariance, class_means.T)
+        prior = np.full(len(class_means), (1 - PRIOR_AS_TRAINED) / (len(class_means) - 1))
+        prior[0] = PRIOR_AS_TRAINED
         self.mean.copy_(torch.from_numpy(mean))
         self.std.copy_(torch.from_numpy(std))
         self.weight.copy_(torch.from_numpy(weight))
-        self.bias.copy_(torch.from_numpy(np.log(prior) - 0.5 * (looks * weight.T).sum(1)))
+        self.bias.copy_(torch.from_numpy(np.log(prior) - 0.5 * (class_means * weight.T).sum(1)))
         self.centre.copy_(torch.from_numpy(np.median(parts[genuine], axis=0)))
 
-    def keep_what_is_told(
-        self, parts: FloatArray, score: FloatArray, label: NDArray[np.int64], copies: Copies, copied: FloatArray
+    def fit_attenuation(
+        self, parts: FloatArray, label: NDArray[np.int64], copies: Copies, copied: FloatArray, combine: Combine
     ) -> None:
         """Learn how much of the evidence each condition leaves: the ratio of d' in it to that of the photographs.
 
-        Scores of genuine photographs vary alike in all conditions by now. With two Gaussians of one deviation, the
-        slope of the log-likelihood ratio is then in proportion to d', which is root 2 of the AUROC's normal quantile.
+        With two Gaussians of one deviation, the slope of the log-likelihood ratio is in proportion to d', which is
+        root 2 of the AUROC's normal quantile. Scores turn about the middle between the classes, or about the 75 %
+        quantile of genuine photographs where that is lower: what tells nothing is to be flagged by no rule on FPR.
 
         Args:
             parts: ``(N, P)`` of the training photographs, corrected and cross-fitted.
-            score: ``(N,)`` their combination.
             label: ``(N,)``.
             copies: of some of them.
-            copied: ``(M,)`` the combination of the copies' parts.
+            copied: ``(M, P)`` of the copies, corrected and cross-fitted.
+            combine: parts ``(n, P)`` to their combination ``(n,)``, which is linear.
         """
-        self.middle.copy_(
-            torch.from_numpy(np.mean([np.median(parts[label == value], axis=0) for value in (0, 1)], axis=0))
-        )
-        told = _told(score, label)
+        centre, counterfeit = (np.median(parts[label == value], axis=0) for value in (0, 1))
+        step, score, of_copies = (counterfeit - centre) / 2, combine(parts), combine(copied)
+        low, high = combine(np.stack([centre, centre + step]))
+        highest = np.quantile(score[label == 0], LIKE_GENUINE)
+        if high > max(highest, low):
+            step *= (max(highest, low) - low) / (high - low)
+        self.middle.copy_(torch.from_numpy(centre + step))
         for number in range(1, len(self.kept)):
             rows = copies.condition == number - 1
-            if told > 0 and len(np.unique(label[copies.source[rows]])) == 2:
-                self.kept[number] = min(1.0, _told(copied[rows], label[copies.source[rows]]) / told)
+            truth = label[copies.source[rows]]
+            told = _sensitivity(score[copies.source[rows]], truth)
+            if told > 0 and (truth == 1).sum() >= LEAST_COUNTERFEITS:
+                self.kept[number] = min(1.0, _sensitivity(of_copies[rows], truth) / told)
 
     def _early(self, pooled: Tensor) -> Tensor:
         """The means of the early stages, which stand before their maxima at the end of the pooled features."""
@@ -155,6 +171,8 @@ class CaptureConditions(nn.Module):
         return pooled[:, -2 * features : -features]
 
 
-def _told(score: FloatArray, label: NDArray[np.int64]) -> float:
-    """The normal quantile of the AUROC of scores ``(N,)``, not below 0."""
-    return float(ndtri(np.clip(auroc(score[:, None], label)[0], 0.5, CERTAIN)))
+def _sensitivity(score: FloatArray, label: NDArray[np.int64]) -> float:
+    """The normal quantile of the AUROC of scores ``(N,)``, not below 0; 0 where a class is missing."""
+    if len(np.unique(label)) < 2:
+        return 0.0
+    return float(ndtri(np.clip(auroc(score[:, None], label)[0], 0.5, LARGEST_AUROC)))

@@ -84,8 +84,7 @@ def train_detector(
         return
     detector.combination.fit(parts, truth, training.dose)
     if copies is not None:
-        scores = (detector.combination.raw(torch.from_numpy(x).float()).double().numpy() for x in (parts, copied))
-        detector.captures.keep_what_is_told(parts, next(scores), truth, copies, next(scores))
+        detector.captures.fit_attenuation(parts, truth, copies, copied, lambda x: _combined(detector, x))
 
 
 def _corrected(detector: Detector, parts: NDArray[np.float64], pooled: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -93,6 +92,11 @@ def _corrected(detector: Detector, parts: NDArray[np.float64], pooled: NDArray[n
         alike = detector.captures(torch.from_numpy(parts).float(), torch.from_numpy(pooled))
     corrected: NDArray[np.float64] = alike.double().numpy()
     return corrected
+
+
+def _combined(detector: Detector, parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    combined: NDArray[np.float64] = detector.combination.raw(torch.from_numpy(parts).float()).double().numpy()
+    return combined
 
 
 def score_parts(

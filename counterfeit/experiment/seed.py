@@ -98,13 +98,12 @@ class Seed:
     def copies(self) -> Copies:
         """Some training photographs of either label under every condition of capture."""
         generator = np.random.default_rng([self.number, 23])
-        source, condition = [], []
-        for label, most in ((0, GENUINE_COPIES), (1, COUNTERFEIT_COPIES)):
-            rows = np.flatnonzero(self.label == label)
-            for number in range(len(CONDITIONS)):
-                source.append(generator.permutation(rows)[:most])
-                condition.append(np.full(len(source[-1]), number))
-        rows, numbers = np.concatenate(source), np.concatenate(condition)
+        drawn = [
+            generator.permutation(np.flatnonzero(self.label == label))[:most]
+            for label, most in ((0, GENUINE_COPIES), (1, COUNTERFEIT_COPIES))
+        ]
+        source = np.concatenate(drawn)
+        numbers, rows = np.repeat(np.arange(len(CONDITIONS)), len(source)), np.tile(source, len(CONDITIONS))
         names = [CONDITIONS[number] for number in numbers]
         return Copies(self.data.embed_recaptured(self.embedder, self.train[rows], names), rows, numbers)
 

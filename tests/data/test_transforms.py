@@ -118,8 +118,17 @@ def test_conditions_of_a_kind_get_stronger(kind: str) -> None:
     assert len(grades) >= 2 and changes == sorted(changes), changes
 
 
-def test_grey_has_no_colour() -> None:
-    copy = recapture(coloured(64), "grey", 0).astype(int)
+@pytest.mark.parametrize("condition", [name for name in CONDITIONS if name.startswith("cropped")])
+def test_a_crop_shows_nothing_from_outside(condition: str) -> None:
+    ramp = np.broadcast_to(np.arange(128, dtype=np.uint8)[None, :, None], (128, 128, 3)).copy()
+    for seed in range(40):
+        for image in (ramp, ramp.transpose(1, 0, 2).copy()):
+            steps = np.diff(recapture(image, condition, seed).astype(int), axis=0 if image is not ramp else 1)
+            assert (steps >= 0).all()
+
+
+def test_the_palest_has_no_colour() -> None:
+    copy = recapture(coloured(64), "paler 0-0", 0).astype(int)
     assert np.ptp(copy, axis=2).max() <= 1
 
 

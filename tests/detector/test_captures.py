@@ -48,8 +48,12 @@ def fitted() -> CaptureConditions:
     made = CaptureConditions(2, FEATURES, CONDITIONS)
     made.fit(seen.pooled, seen.parts, label, copies, copied)
     alike, copied = corrected(made, seen), corrected(made, Made(pooled, copied))
-    made.keep_what_is_told(alike, alike.sum(1), label, copies, copied.sum(1))
+    made.fit_attenuation(alike, label, copies, copied, total)
     return made
+
+
+def total(parts: np.ndarray) -> np.ndarray:
+    return parts.sum(1)
 
 
 def corrected(captures: CaptureConditions, images: Made) -> np.ndarray:
@@ -87,10 +91,12 @@ def test_where_the_evidence_is_hidden_photographs_are_neither_genuine_nor_counte
     fitted: CaptureConditions,
 ) -> None:
     label, images = fresh(HIDING)
-    alike = corrected(fitted, images)
+    alike, usual = corrected(fitted, images), fresh()[1].parts
     assert fitted.kept[1 + HIDING] < 0.4 < 0.8 < fitted.kept[1 + FAR]
     for value in (0, 1):
-        assert np.median(alike[label == value]) == pytest.approx(1.5, abs=0.6)  # the middle of 0 and 3
+        assert 0.4 < np.median(alike[label == value]) < 1.5  # beyond the 0 of genuine ones, before the middle to 3
+    assert (total(alike) > np.quantile(total(usual[label == 0]), 0.95)).mean() < 0.05
+    assert (total(alike) < np.quantile(total(usual[label == 1]), 0.05)).mean() > 0.9
 
 
 def test_an_unknown_condition_is_taken_for_the_most_similar_one(fitted: CaptureConditions) -> None:
@@ -107,6 +113,31 @@ def test_without_copies_of_counterfeits_all_evidence_is_kept() -> None:
     copies = Copies(Embeddings(copied.pooled, np.zeros((30, 1, 1, 1), np.float16)), np.arange(30), np.full(30, HIDING))
     made = CaptureConditions(2, FEATURES, CONDITIONS)
     made.fit(seen.pooled, seen.parts, label, copies, copied.parts)
-    made.keep_what_is_told(seen.parts, seen.parts.sum(1), label, copies, copied.parts.sum(1))
+    made.fit_attenuation(seen.parts, label, copies, copied.parts, total)
     assert (made.kept == 1).all()
     assert torch.isfinite(made(torch.zeros(3, 2), torch.zeros(3, 7 + 2 * FEATURES))).all()
+
+
+def test_where_the_classes_lie_close_scores_turn_about_their_middle() -> None:
+    generator, label = np.random.default_rng(3), np.r_[np.zeros(300, np.int64), np.ones(300, np.int64)]
+    seen = photographs(label, generator)
+    seen.parts[label == 1] -= 2  # one deviation is left
+    copies = Copies(Embeddings(seen.pooled[:0], np.zeros((0, 1, 1, 1), np.float16)), np.arange(0), np.arange(0))
+    made = CaptureConditions(2, FEATURES, CONDITIONS)
+    made.fit_attenuation(seen.parts, label, copies, seen.parts[:0], total)
+    assert made.middle.numpy() == pytest.approx([0.5, 0.5], abs=0.15)
+    assert (made.kept == 1).all()
+
+
+def test_two_genuine_photographs_are_enough_to_know_their_like() -> None:
+    generator, label = np.random.default_rng(4), np.array([0, 0, 1])
+    seen = photographs(label, generator)
+    source, condition = np.tile([0, 1, 2], CONDITIONS), np.repeat(np.arange(CONDITIONS), 3)
+    pooled = seen.pooled[source].copy()
+    pooled[np.arange(len(pooled)), 7 + condition] += 9
+    copies = Copies(Embeddings(pooled, np.zeros((len(pooled), 1, 1, 1), np.float16)), source, condition)
+    made = CaptureConditions(2, FEATURES, CONDITIONS)
+    made.fit(seen.pooled, seen.parts, label, copies, seen.parts[source])
+    made.fit_attenuation(seen.parts, label, copies, seen.parts[source], total)
+    assert (made.probability(torch.from_numpy(seen.pooled[:2]))[:, 0] > 0.5).all()
+    assert torch.isfinite(made(torch.from_numpy(seen.parts).float(), torch.from_numpy(seen.pooled))).all()
