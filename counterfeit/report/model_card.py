@@ -47,7 +47,8 @@ LIMITS = """\
 
 - It sees photographs at {size} pixels: a deviation that is smaller than a few pixels there does not count.
 - A kind of counterfeit that it did not learn from may pass unseen.
-- An unusual background, or another camera or compression than in training, can look counterfeit to it.
+- An unusual background, a mark over the photograph, or another camera than in training can look counterfeit to it.
+- Blur, crops and strong compression hide evidence: such photographs come out as *unclear* more often.
 """
 
 
