@@ -92,12 +92,8 @@ Range = tuple[float, float]
 _Made = dict[str, Callable[[int], A.BasicTransform]]  # what makes a transformation for a side in pixels
 
 
-def _jpeg(quality: tuple[int, int], side: int) -> A.BasicTransform:
-    return A.ImageCompression(quality_range=quality, p=1)
-
-
-def _webp(quality: tuple[int, int], side: int) -> A.BasicTransform:
-    return A.ImageCompression(compression_type="webp", quality_range=quality, p=1)
+def _compressed(codec: Literal["jpeg", "webp"], quality: tuple[int, int], side: int) -> A.BasicTransform:
+    return A.ImageCompression(compression_type=codec, quality_range=quality, p=1)
 
 
 def _shrunk(share: Range, side: int) -> A.BasicTransform:
@@ -148,8 +144,8 @@ def _graded(name: str, made: Callable[..., A.BasicTransform], *grades: float | R
 
 
 _CONDITIONS: _Made = {
-    **_graded("JPEG", _jpeg, (75, 95), (55, 75), (38, 55), (20, 38)),  # quality
-    **_graded("WebP", _webp, (60, 90), (35, 60), (15, 35)),  # quality
+    **_graded("JPEG", partial(_compressed, "jpeg"), (75, 95), (55, 75), (38, 55), (20, 38)),  # quality
+    **_graded("WebP", partial(_compressed, "webp"), (60, 90), (35, 60), (15, 35)),  # quality
     **_graded("shrunk", _shrunk, (0.65, 0.9), (0.45, 0.65), (0.3, 0.45)),  # share of the side
     **_graded("blurred", _blurred, (0.0023, 0.0055), (0.0055, 0.0086), (0.0086, 0.014)),  # deviation, of the side
     **_graded("noisy", _noisy, (0.008, 0.02), (0.02, 0.04), (0.04, 0.07)),  # deviation, of 255 grey levels
@@ -161,7 +157,7 @@ _CONDITIONS: _Made = {
     **_graded("on a page of", _on_page, 250, 20),  # grey level
 }
 CONDITIONS = tuple(_CONDITIONS)
-"""Names for :func:`recapture`: kinds of capture and their strengths, each kind from weak to strong."""
+"""Names for :func:`recapture`: kinds of capture and their strengths, from weak to strong; of a page, its shade."""
 
 
 @lru_cache(maxsize=len(CONDITIONS))

@@ -1,6 +1,5 @@
 """What the way a photograph was taken and stored does to its scores, learned from copies of training photographs."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,19 +9,14 @@ from scipy.special import ndtri
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 
-from counterfeit.backbone import Embeddings
+from counterfeit.backbone import Embeddings, floored
 from counterfeit.detector.views import FloatArray, auroc, spread
 
 PRIOR_AS_TRAINED = 0.99  # prior probability that a photograph was captured like those of training
 SHRINKAGE = 0.1  # of the covariance towards a multiple of the identity, or a handful of photographs makes it singular
-LEAST_DEVIATION = 0.1  # of a feature, as a share of the median one
 LARGEST_AUROC = 0.995  # that a handful of images can tell
 LEAST_COUNTERFEITS = 4  # copied under a condition, below which their order there says nothing
-LIKE_GENUINE = (
-    0.75  # share of genuine photographs that score below the middle at most: it is to lie in no band of a class
-)
-
-Combine = Callable[[FloatArray], FloatArray]
+LIKE_GENUINE = 0.75  # share of genuine photographs below the middle, at most: it must not be likely counterfeit
 
 
 @dataclass(frozen=True)
@@ -81,8 +75,7 @@ class CaptureConditions(nn.Module):
 
     def probability(self, pooled: Tensor) -> Tensor:
         """Probability ``(N, K + 1)`` of each condition, that of training first, from pooled features ``(N, D)``."""
-        means = self._early(pooled)
-        return (((means - self.mean) / self.std) @ self.weight + self.bias).softmax(1)
+        return (self._standardised(pooled) @ self.weight + self.bias).softmax(1)
 
     def forward(self, parts: Tensor, pooled: Tensor) -> Tensor:
         """Corrected parts ``(N, P)`` of parts ``(N, P)`` and pooled features ``(N, D)``."""
@@ -98,7 +91,7 @@ class CaptureConditions(nn.Module):
         copies: Copies,
         copied: FloatArray,
     ) -> None:
-        """Learn what each condition class_means like and what it does to the parts of genuine photographs.
+        """Learn what each condition looks like and what it does to the parts of genuine photographs.
 
         Args:
             pooled: ``(N, D)`` of the training photographs.
@@ -108,16 +101,17 @@ class CaptureConditions(nn.Module):
             copied: ``(M, P)`` parts of the copies, cross-fitted.
         """
         genuine = label == 0
-        early, seen = (self._early(torch.from_numpy(x)).double().numpy() for x in (pooled, copies.embeddings.pooled))
-        mean, std = early[genuine].mean(0), early[genuine].std(0)
-        std = np.maximum(std, LEAST_DEVIATION * np.median(std)) + 1e-12
-        early, seen = (early - mean) / std, (seen - mean) / std
+        of_genuine = self._early(torch.from_numpy(pooled[genuine]))
+        self.mean.copy_(of_genuine.mean(0))
+        self.std.copy_(floored(of_genuine.std(0)))
+        both = (torch.from_numpy(x) for x in (pooled, copies.embeddings.pooled))
+        early, seen = (self._standardised(x).double().numpy() for x in both)
         moved, changed = seen - early[copies.source], copied - parts[copies.source]
         normal = spread(parts[genuine])
-        of_genuine = genuine[copies.source]
+        shows_genuine = genuine[copies.source]
         class_means, within = np.zeros((self.weight.shape[1], early.shape[1])), []
         for number in range(1, len(class_means)):
-            rows = of_genuine & (copies.condition == number - 1)
+            rows = shows_genuine & (copies.condition == number - 1)
             if rows.any():
                 class_means[number] = moved[rows].mean(0)
                 within.append(moved[rows] - class_means[number])
@@ -129,34 +123,32 @@ class CaptureConditions(nn.Module):
         weight = np.linalg.solve(covariance, class_means.T)
         prior = np.full(len(class_means), (1 - PRIOR_AS_TRAINED) / (len(class_means) - 1))
         prior[0] = PRIOR_AS_TRAINED
-        self.mean.copy_(torch.from_numpy(mean))
-        self.std.copy_(torch.from_numpy(std))
         self.weight.copy_(torch.from_numpy(weight))
         self.bias.copy_(torch.from_numpy(np.log(prior) - 0.5 * (class_means * weight.T).sum(1)))
         self.centre.copy_(torch.from_numpy(np.median(parts[genuine], axis=0)))
 
     def fit_attenuation(
-        self, parts: FloatArray, label: NDArray[np.int64], copies: Copies, copied: FloatArray, combine: Combine
+        self, parts: FloatArray, label: NDArray[np.int64], copies: Copies, copied: FloatArray, weight: FloatArray
     ) -> None:
         """Learn how much of the evidence each condition leaves: the ratio of d' in it to that of the photographs.
 
         With two Gaussians of one deviation, the slope of the log-likelihood ratio is in proportion to d', which is
         root 2 of the AUROC's normal quantile. Scores turn about the middle between the classes, or about the 75 %
-        quantile of genuine photographs where that is lower: what tells nothing is to be flagged by no rule on FPR.
+        quantile of genuine photographs where that is lower: what tells nothing is not to be flagged by a rule on FPR.
+        With fewer than four counterfeits under a condition all of its evidence is kept.
 
         Args:
             parts: ``(N, P)`` of the training photographs, corrected and cross-fitted.
             label: ``(N,)``.
             copies: of some of them.
             copied: ``(M, P)`` of the copies, corrected and cross-fitted.
-            combine: parts ``(n, P)`` to their combination ``(n,)``, which is linear.
+            weight: ``(P,)`` of the parts in their combination.
         """
         centre, counterfeit = (np.median(parts[label == value], axis=0) for value in (0, 1))
-        step, score, of_copies = (counterfeit - centre) / 2, combine(parts), combine(copied)
-        low, high = combine(np.stack([centre, centre + step]))
-        highest = np.quantile(score[label == 0], LIKE_GENUINE)
-        if high > max(highest, low):
-            step *= (max(highest, low) - low) / (high - low)
+        step, score, of_copies = (counterfeit - centre) / 2, parts @ weight, copied @ weight
+        longest = max(0.0, np.quantile(score[label == 0], LIKE_GENUINE) - centre @ weight)
+        if step @ weight > longest:
+            step *= longest / (step @ weight)
         self.middle.copy_(torch.from_numpy(centre + step))
         for number in range(1, len(self.kept)):
             rows = copies.condition == number - 1
@@ -164,6 +156,9 @@ class CaptureConditions(nn.Module):
             told = _sensitivity(score[copies.source[rows]], truth)
             if told > 0 and (truth == 1).sum() >= LEAST_COUNTERFEITS:
                 self.kept[number] = min(1.0, _sensitivity(of_copies[rows], truth) / told)
+
+    def _standardised(self, pooled: Tensor) -> Tensor:
+        return (self._early(pooled) - self.mean) / self.std
 
     def _early(self, pooled: Tensor) -> Tensor:
         """The means of the early stages, which stand before their maxima at the end of the pooled features."""

@@ -30,7 +30,8 @@ class Detector(pl.LightningModule):
     see patches with their distances and learn from whole photographs which of them tell these apart; the *mask heads*
     also from synthetic counterfeits, which know where. Every head exists once for each cross-fitting fold and never
     learns from that fold, so that the combination can be learned from honest scores of the training images; on other
-    images the heads are averaged.
+    images the heads are averaged. Scores of photographs that were captured otherwise than those of training are
+    corrected (:class:`~counterfeit.detector.captures.CaptureConditions`) before they are combined.
 
     Args:
         backbone: timm name of a convolutional network.

@@ -30,7 +30,7 @@ def train_detector(
     places: GenuinePlaces | None = None,
     copies: Copies | None = None,
 ) -> None:
-    """Fit distances, heads and combination; the calibration is left to :meth:`Combination.calibrate`.
+    """Fit distances, heads, correction and combination; the calibration is left to :meth:`Combination.calibrate`.
 
     Args:
         detector: freshly made.
@@ -84,19 +84,14 @@ def train_detector(
         return
     detector.combination.fit(parts, truth, training.dose)
     if copies is not None:
-        detector.captures.fit_attenuation(parts, truth, copies, copied, lambda x: _combined(detector, x))
+        weight = (detector.combination.weight / detector.combination.scale).double().numpy()
+        detector.captures.fit_attenuation(parts, truth, copies, copied, weight)
 
 
 def _corrected(detector: Detector, parts: NDArray[np.float64], pooled: NDArray[np.float32]) -> NDArray[np.float64]:
-    with torch.inference_mode():
-        alike = detector.captures(torch.from_numpy(parts).float(), torch.from_numpy(pooled))
+    alike = detector.captures(torch.from_numpy(parts).float(), torch.from_numpy(pooled))
     corrected: NDArray[np.float64] = alike.double().numpy()
     return corrected
-
-
-def _combined(detector: Detector, parts: NDArray[np.float64]) -> NDArray[np.float64]:
-    combined: NDArray[np.float64] = detector.combination.raw(torch.from_numpy(parts).float()).double().numpy()
-    return combined
 
 
 def score_parts(

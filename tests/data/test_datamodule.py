@@ -10,6 +10,7 @@ from PIL import Image
 from counterfeit.backbone import Embedder
 from counterfeit.data import images
 from counterfeit.data.datamodule import ProductData
+from counterfeit.data.transforms import recapture
 from counterfeit.errors import UserError
 
 GENUINE, COUNTERFEITS = 20, 12
@@ -165,6 +166,17 @@ def test_views_differ_from_the_image_and_are_the_same_each_time(root: Path, embe
     assert np.abs(plain - view).max(axis=1).min() > 1e-3
     other = Embedder("tf_efficientnet_lite0", 64, root.parent / "elsewhere")  # knows nothing yet
     assert np.allclose(view, data.embed(other, rows, view=1).pooled, atol=1e-5)
+
+
+def test_copies_show_each_photograph_under_its_condition(root: Path, embedder: Embedder) -> None:
+    data = ready(root)
+    rows, names = np.array([3, 3, 5]), ["paler 0-0", "turned 5-9", "paler 0-0"]
+    copies = data.embed_recaptured(embedder, rows, names)
+    grey = np.stack([recapture(image, "paler 0-0") for image in data.pixels(rows[[0, 2]])])
+    np.testing.assert_allclose(copies.pooled[[0, 2]], embedder(grey).pooled, atol=1e-4)
+    alone = data.embed_recaptured(embedder, rows[1:2], names[1:2])
+    np.testing.assert_array_equal(copies.pooled[1], alone.pooled[0])
+    assert np.abs(copies.pooled[1] - data.embed(embedder, rows[1:2], view=0).pooled[0]).max() > 0.01
 
 
 def test_the_cache_grows_by_what_the_documentation_says(root: Path) -> None:

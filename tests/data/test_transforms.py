@@ -103,10 +103,11 @@ def test_a_copy_under_another_condition_is_decided_by_its_seed(condition: str, s
     np.testing.assert_array_equal(first, recapture(image, condition, 1))
     np.testing.assert_array_equal(image, before)
     assert not np.array_equal(first, image)
+    assert len({recapture(image, condition, seed).tobytes() for seed in range(6)}) > (condition != "paler 0-0")
 
 
 @pytest.mark.parametrize(
-    "kind", ["JPEG", "WebP", "shrunk", "blurred", "noisy", "darker", "brighter", "paler", "cropped"]
+    "kind", ["JPEG", "WebP", "shrunk", "blurred", "noisy", "darker", "brighter", "paler", "cropped", "turned"]
 )
 def test_conditions_of_a_kind_get_stronger(kind: str) -> None:
     image = coloured(128)

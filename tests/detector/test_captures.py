@@ -11,6 +11,7 @@ from counterfeit.backbone import Embeddings
 from counterfeit.detector.captures import CaptureConditions, Copies
 
 FEATURES, CONDITIONS = 5, 3
+EQUAL = np.ones(2)  # weights of the parts
 FAR, HIDING, HARMLESS = range(CONDITIONS)  # moves all scores and spreads them; hides all evidence; does nothing
 
 
@@ -48,7 +49,7 @@ def fitted() -> CaptureConditions:
     made = CaptureConditions(2, FEATURES, CONDITIONS)
     made.fit(seen.pooled, seen.parts, label, copies, copied)
     alike, copied = corrected(made, seen), corrected(made, Made(pooled, copied))
-    made.fit_attenuation(alike, label, copies, copied, total)
+    made.fit_attenuation(alike, label, copies, copied, EQUAL)
     return made
 
 
@@ -73,7 +74,8 @@ def test_until_it_is_fitted_nothing_changes() -> None:
 
 def test_photographs_captured_like_those_of_training_stay_as_they_are(fitted: CaptureConditions) -> None:
     _, images = fresh()
-    assert np.median(np.abs(corrected(fitted, images) - images.parts)) < 0.01
+    assert not torch.equal(fitted.shift, torch.zeros_like(fitted.shift))
+    assert np.quantile(np.abs(corrected(fitted, images) - images.parts), 0.99) < 0.02
 
 
 def test_genuine_photographs_of_a_known_condition_are_flagged_no_more_often(fitted: CaptureConditions) -> None:
@@ -107,14 +109,17 @@ def test_an_unknown_condition_is_taken_for_the_most_similar_one(fitted: CaptureC
     assert (probability.argmax(1) == 1 + FAR).all()
 
 
-def test_without_copies_of_counterfeits_all_evidence_is_kept() -> None:
+@pytest.mark.parametrize("counterfeits", [0, 3, 4])
+def test_three_copied_counterfeits_do_not_say_what_evidence_is_left(counterfeits: int) -> None:
     generator, label = np.random.default_rng(2), np.r_[np.zeros(60, np.int64), np.ones(4, np.int64)]
-    seen, copied = photographs(label, generator), photographs(label[:30], generator, HIDING)
-    copies = Copies(Embeddings(copied.pooled, np.zeros((30, 1, 1, 1), np.float16)), np.arange(30), np.full(30, HIDING))
+    source = np.r_[:30, 60 : 60 + counterfeits]
+    seen, copied = photographs(label, generator), photographs(label[source], generator, HIDING)
+    patches = np.zeros((len(source), 1, 1, 1), np.float16)
+    copies = Copies(Embeddings(copied.pooled, patches), source, np.full(len(source), HIDING))
     made = CaptureConditions(2, FEATURES, CONDITIONS)
     made.fit(seen.pooled, seen.parts, label, copies, copied.parts)
-    made.fit_attenuation(seen.parts, label, copies, copied.parts, total)
-    assert (made.kept == 1).all()
+    made.fit_attenuation(seen.parts, label, copies, copied.parts, EQUAL)
+    assert (made.kept < 1).any() == (counterfeits == 4)
     assert torch.isfinite(made(torch.zeros(3, 2), torch.zeros(3, 7 + 2 * FEATURES))).all()
 
 
@@ -124,9 +129,8 @@ def test_where_the_classes_lie_close_scores_turn_about_their_middle() -> None:
     seen.parts[label == 1] -= 2  # one deviation is left
     copies = Copies(Embeddings(seen.pooled[:0], np.zeros((0, 1, 1, 1), np.float16)), np.arange(0), np.arange(0))
     made = CaptureConditions(2, FEATURES, CONDITIONS)
-    made.fit_attenuation(seen.parts, label, copies, seen.parts[:0], total)
+    made.fit_attenuation(seen.parts, label, copies, seen.parts[:0], EQUAL)
     assert made.middle.numpy() == pytest.approx([0.5, 0.5], abs=0.15)
-    assert (made.kept == 1).all()
 
 
 def test_two_genuine_photographs_are_enough_to_know_their_like() -> None:
@@ -138,6 +142,6 @@ def test_two_genuine_photographs_are_enough_to_know_their_like() -> None:
     copies = Copies(Embeddings(pooled, np.zeros((len(pooled), 1, 1, 1), np.float16)), source, condition)
     made = CaptureConditions(2, FEATURES, CONDITIONS)
     made.fit(seen.pooled, seen.parts, label, copies, seen.parts[source])
-    made.fit_attenuation(seen.parts, label, copies, seen.parts[source], total)
+    made.fit_attenuation(seen.parts, label, copies, seen.parts[source], EQUAL)
     assert (made.probability(torch.from_numpy(seen.pooled[:2]))[:, 0] > 0.5).all()
     assert torch.isfinite(made(torch.from_numpy(seen.parts).float(), torch.from_numpy(seen.pooled))).all()

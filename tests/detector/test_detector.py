@@ -8,7 +8,7 @@ from safetensors.torch import load, save
 from sklearn.metrics import roc_auc_score
 
 from counterfeit.backbone import Embeddings, GenuineBank, GenuineGaussian, GenuinePlaces, cross_fitting_folds
-from counterfeit.detector import Detector, TrainingSet, score_parts, train_detector
+from counterfeit.detector import Copies, Detector, TrainingSet, score_parts, train_detector
 from counterfeit.detector.batches import HeadBatches
 from counterfeit.detector.heads import PatchHeads, floored, top_mean
 from counterfeit.detector.module import member_loss
@@ -39,7 +39,11 @@ def training_set(shift: float, seed: int = 0, shuffled: bool = False) -> Trainin
 
 
 def trained(
-    training: TrainingSet, epochs: int = 2, like: Detector | None = None, places: GenuinePlaces | None = None
+    training: TrainingSet,
+    epochs: int = 2,
+    like: Detector | None = None,
+    places: GenuinePlaces | None = None,
+    copies: Copies | None = None,
 ) -> Detector:
     torch.manual_seed(0)
     detector = Detector(size=8 * GRID, folds=FOLDS, bank=64)
@@ -47,7 +51,7 @@ def trained(
         max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, accelerator="cpu",
     )  # fmt: skip
-    train_detector(detector, trainer, training, seed=0, like=like, places=places)
+    train_detector(detector, trainer, training, seed=0, like=like, places=places, copies=copies)
     return detector.eval()
 
 
@@ -60,6 +64,34 @@ def test_a_planted_difference_is_found_on_fresh_images(detector: Detector) -> No
     label = np.r_[np.ones(60, np.int64), np.zeros(60, np.int64)]
     raw = detector.combination.raw(score_parts(detector, embedded(label, 0.5, seed=9)))
     assert roc_auc_score(label, raw) > 0.9
+
+
+def blurred(embeddings: Embeddings) -> Embeddings:
+    """As if a condition of capture shifted the early means and all patches."""
+    pooled, patches = embeddings.pooled.copy(), embeddings.patches.copy()
+    pooled[:, 1280:1456] += 3
+    patches[..., 100:] += 3
+    return Embeddings(pooled, patches)
+
+
+def test_copies_teach_what_a_condition_does_and_maps_agree_with_scores() -> None:
+    training = training_set(shift=0.5)
+    source = np.arange(60)  # 18 counterfeits and 42 genuine photographs
+    copies = Copies(blurred(training.embeddings[source]), source, np.full(60, 4))
+    corrected, blind = trained(training, copies=copies), trained(training)
+    label = np.r_[np.ones(60, np.int64), np.zeros(60, np.int64)]
+    fresh = embedded(label, 0.5, seed=9)
+    flagged = []
+    for detector in (corrected, blind):
+        clean, other = (detector.combination.raw(score_parts(detector, x)).numpy() for x in (fresh, blurred(fresh)))
+        flagged.append((other[label == 0] > np.quantile(clean[label == 0], 0.95)).mean())
+    assert flagged[0] < 0.2 < 0.8 < flagged[1]
+    assert roc_auc_score(label, corrected.combination.raw(score_parts(corrected, blurred(fresh)))) > 0.9
+    probability = corrected.captures.probability(torch.from_numpy(blurred(fresh).pooled))
+    assert (probability.argmax(1) == 5).all()
+    images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        torch.testing.assert_close(corrected.with_maps(images)[0], corrected(images))
 
 
 def test_what_another_arm_knows_of_genuine_photographs_is_taken_over_and_changes_nothing(monkeypatch) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from counterfeit.backbone import Embedder, GenuinePlaces
 from counterfeit.data.datamodule import ProductData
+from counterfeit.data.transforms import CONDITIONS
 from counterfeit.errors import UserError
 from counterfeit.experiment import ExperimentSettings
 from counterfeit.experiment.arms import with_bank, with_placebo
@@ -41,6 +42,16 @@ def test_a_seed_decides_the_split_and_keeps_groups_whole(seed: Seed) -> None:
     assert not parts["validation"] & parts["test"]
     other = Seed(4, seed.data, seed.embedder, 3)
     assert (other.split != seed.split).any()
+
+
+def test_the_same_photographs_of_both_labels_are_copied_under_every_condition(seed: Seed) -> None:
+    copies = seed.copies
+    drawn = [copies.source[copies.condition == number].tolist() for number in range(len(CONDITIONS))]
+    assert len(copies.embeddings) == len(CONDITIONS) * len(drawn[0]) and all(rows == drawn[0] for rows in drawn)
+    label = seed.label[drawn[0]]
+    assert (label == 1).sum() == 7 and (label == 0).sum() == min(32, (seed.label == 0).sum())
+    last = seed.data.embed_recaptured(seed.embedder, seed.train[copies.source[-1:]], CONDITIONS[-1:])
+    np.testing.assert_array_equal(copies.embeddings.pooled[-1], last.pooled[0])
 
 
 def test_folds_keep_groups_whole_and_spread_the_counterfeits(seed: Seed) -> None:
