@@ -2,7 +2,8 @@
 
 Maps are `(N, G, G)` on the grid of the patch features, one cell every 8 pixels of the working size; higher is more
 suspect. An *evidence map* reads what the views say of each place. A *gradient map* asks which pixels move the score.
-Neither says why a product is or is not genuine: it shows what this detector looks at.
+Neither says why a product is or is not genuine: it shows what this detector looks at. Logits are those that no
+:class:`~counterfeit.detector.combination.Combination` bounds: what an image loses shows however sure the detector is.
 """
 
 import torch
@@ -44,7 +45,7 @@ def gradient_map(detector: Detector, images: Tensor, steps: int = 8) -> Tensor:
     with torch.enable_grad():
         for step in range(steps):
             point = (base + (step + 0.5) / steps * (sharp - base)).requires_grad_(True)
-            total += torch.autograd.grad(detector(point).sum(), point)[0] / steps
+            total += torch.autograd.grad(_logit(detector, point).sum(), point)[0] / steps
     grid = detector.size // 8
     pixels = ((sharp - base) * total).sum(1)
     return pixels.reshape(len(pixels), grid, 8, grid, 8).sum((2, 4))
@@ -120,5 +121,8 @@ def _moved(cells: Tensor, generator: torch.Generator) -> Tensor:
 def _logit_without(detector: Detector, images: Tensor, cells: Tensor, fill: Tensor) -> Tensor:
     hidden = F.interpolate(cells[:, None], images.shape[-2:], mode="nearest")
     with torch.inference_mode():
-        logits: Tensor = detector(images * (1 - hidden) + fill * hidden)
-    return logits
+        return _logit(detector, images * (1 - hidden) + fill * hidden)
+
+
+def _logit(detector: Detector, images: Tensor) -> Tensor:
+    return detector.combination.unbounded(detector.seen(images))

@@ -93,8 +93,12 @@ class Detector(pl.LightningModule):
         Returns:
             ``(N,)`` calibrated logits.
         """
-        logits: Tensor = self.combination(self.parts(*self.backbone(self.prepare(images))))
+        logits: Tensor = self.combination(self.seen(images))
         return logits
+
+    def seen(self, images: Tensor) -> Tensor:
+        """The parts' scores ``(N, 7)`` of images as :meth:`forward` takes them."""
+        return self.parts(*self.backbone(self.prepare(images)))
 
     def prepare(self, images: Tensor) -> Tensor:
         """Images as the backbone takes them: float ``(N, 3, size, size)``, resized with antialiasing."""

@@ -279,6 +279,6 @@ def _logits(
     detector: Detector, embeddings: Embeddings, fold: NDArray[np.int64], known: Remembered | None = None
 ) -> NDArray[np.float64]:
     with torch.inference_mode():
-        logits = detector.combination(score_parts(detector, embeddings, fold, known=known))
+        logits = detector.combination.unbounded(score_parts(detector, embeddings, fold, known=known))
     array: NDArray[np.float64] = logits.double().numpy()
     return array

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.special import expit
 
-from counterfeit.detector.combination import Combination
+from counterfeit.detector.combination import SURE, Combination
 from counterfeit.errors import UserError
 
 
@@ -18,6 +18,20 @@ def test_calibrated_probabilities_agree_with_frequencies() -> None:
     assert probability.mean() == pytest.approx(0.3, abs=0.02)
     high = probability > 0.6
     assert label[high].mean() == pytest.approx(probability[high].mean(), abs=0.05)
+
+
+def test_logits_beyond_all_evidence_keep_their_order_and_hardly_grow() -> None:
+    combination = Combination(1)
+    far = torch.linspace(-200, 200, 4001)
+    logit = combination(far[:, None])
+    assert (logit.diff() > 0).all()
+    within = far.abs() <= SURE
+    torch.testing.assert_close(logit[within], far[within])
+    torch.testing.assert_close(combination.unbounded(far[:, None]), far)
+    torch.testing.assert_close(logit, -logit.flip(0))
+    assert logit[-1] == pytest.approx(SURE + np.log1p(200 - SURE))
+    probability = expit(logit[-10:].double().numpy())
+    assert (np.diff(probability) > 0).all() and probability[-1] < 1
 
 
 def test_validation_of_one_class_is_refused() -> None:
