@@ -105,6 +105,9 @@ def _print_end(counts: dict[str, Any], ignored: int, card: Card, out: Path) -> N
     bands = ", ".join(f"{counts[band]} {band}" for band in BANDS)
     rule = card.operating_point["rule"]
     console.print(f"{counts['ok']} scored: {bands}; {counts['counterfeit']} at or above the operating point ({rule})")
+    if otherwise := {kind: n for kind, n in counts["captured"].items() if kind != card.captures[0]}:
+        kinds = ", ".join(f"{kind} {number}" for kind, number in otherwise.items())
+        console.print(f"{sum(otherwise.values())} captured otherwise than in training, their scores corrected: {kinds}")
     console.print(f"scores: {out / 'scores.parquet'}, scores.csv, scores.json")
     console.print(f"next: python -m counterfeit.review {shlex.quote(str(out))}")
 

@@ -32,12 +32,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     detector = Detector(size=64, folds=2, bank=16, hidden=4)
     for bank in (detector.distances.relative, detector.distances.absolute):
         torch.nn.init.normal_(bank.entries)
+    detector.captures.bias[1] += 9.0  # whatever it sees was compressed as JPEG
     save_file({k: v.contiguous() for k, v in detector.state_dict().items()}, folder / "detector.safetensors")
     point = {"rule": "fpr<=0.05", "threshold": 0.5, "n": 2, "n_genuine": 1, "n_counterfeit": 1}
     card = {
         "arm": "real", "dose": 0.0, "seed": 0, "hyperparameters": {"size": 64, "folds": 2, "bank": 16, "hidden": 4,
         "backbone": "tf_efficientnet_lite0"}, "operating_point": {**point, "recall": RATE, "fpr": RATE},
         "bands": {"genuine_below": 0.3, "counterfeit_from": 0.7, "alpha": 0.1, "n": 2}, "calibration": [],
+        "captures": list(detector.captures.names),
         "sha256": hashlib.sha256((folder / "detector.safetensors").read_bytes()).hexdigest(),
     }  # fmt: skip
     (folder / "detector.json").write_text(json.dumps(card))
@@ -110,9 +112,11 @@ def test_one_photograph_is_scored(run: Path, tmp_path: Path, capsys: pytest.Capt
     out = tmp_path / "my scores"
     assert main([str(photograph), *base, "--out", str(out)]) == 0
     (row,) = pq.read_table(out / "scores.parquet").to_pylist()
-    assert row["path"] == photograph.name and row["status"] == "ok"
+    assert (row["path"], row["status"], row["captured"]) == (photograph.name, "ok", "JPEG")
     assert json.loads((out / "scores.json").read_text())["root"] == str(photograph.parent)
-    assert f"next: python -m counterfeit.review '{out}'" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "1 captured otherwise than in training, their scores corrected: JPEG 1" in printed
+    assert f"next: python -m counterfeit.review '{out}'" in printed
 
 
 def test_where_nothing_is_scored_the_user_is_not_sent_to_review(

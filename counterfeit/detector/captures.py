@@ -1,5 +1,6 @@
 """What the way a photograph was taken and stored does to its scores, learned from copies of training photographs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +49,7 @@ class CaptureConditions(nn.Module):
     Args:
         parts: number of scores of an image.
         features: means of the early stages.
-        conditions: ways of capturing, apart from that of training.
+        kinds: names of the ways of capturing, that of training first; those of one name are told apart by strength.
     """
 
     mean: Tensor
@@ -60,13 +61,17 @@ class CaptureConditions(nn.Module):
     centre: Tensor
     kept: Tensor
     middle: Tensor
+    kind: Tensor
 
-    def __init__(self, parts: int, features: int, conditions: int) -> None:
+    def __init__(self, parts: int, features: int, kinds: Sequence[str]) -> None:
         super().__init__()
+        self.names, conditions = tuple(dict.fromkeys(kinds)), len(kinds) - 1
+        numbers = torch.tensor([self.names.index(name) for name in kinds])
+        self.register_buffer("kind", nn.functional.one_hot(numbers).float(), persistent=False)
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
         self.register_buffer("weight", torch.zeros(features, conditions + 1))
-        self.register_buffer("bias", torch.zeros(conditions + 1))
+        self.register_buffer("bias", torch.from_numpy(np.log(_prior(conditions))).float())
         self.register_buffer("shift", torch.zeros(conditions + 1, parts))
         self.register_buffer("spread", torch.ones(conditions + 1, parts))
         self.register_buffer("centre", torch.zeros(parts))
@@ -76,6 +81,10 @@ class CaptureConditions(nn.Module):
     def probability(self, pooled: Tensor) -> Tensor:
         """Probability ``(N, K + 1)`` of each condition, that of training first, from pooled features ``(N, D)``."""
         return (self._standardised(pooled) @ self.weight + self.bias).softmax(1)
+
+    def called(self, pooled: Tensor) -> Tensor:
+        """Numbers ``(N,)`` in ``names`` of the most probable kind of capture, from pooled features ``(N, D)``."""
+        return (self.probability(pooled) @ self.kind).argmax(1)
 
     def forward(self, parts: Tensor, pooled: Tensor) -> Tensor:
         """Corrected parts ``(N, P)`` of parts ``(N, P)`` and pooled features ``(N, D)``."""
@@ -121,10 +130,9 @@ class CaptureConditions(nn.Module):
         covariance = ledoit_wolf(early[genuine])[0] + 0.5 * np.cov(np.concatenate(within).T)
         covariance += SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
         weight = np.linalg.solve(covariance, class_means.T)
-        prior = np.full(len(class_means), (1 - PRIOR_AS_TRAINED) / (len(class_means) - 1))
-        prior[0] = PRIOR_AS_TRAINED
         self.weight.copy_(torch.from_numpy(weight))
-        self.bias.copy_(torch.from_numpy(np.log(prior) - 0.5 * (class_means * weight.T).sum(1)))
+        log_prior = np.log(_prior(len(class_means) - 1))
+        self.bias.copy_(torch.from_numpy(log_prior - 0.5 * (class_means * weight.T).sum(1)))
         self.centre.copy_(torch.from_numpy(np.median(parts[genuine], axis=0)))
 
     def fit_attenuation(
@@ -164,6 +172,12 @@ class CaptureConditions(nn.Module):
         """The means of the early stages, which stand before their maxima at the end of the pooled features."""
         features = len(self.mean)
         return pooled[:, -2 * features : -features]
+
+
+def _prior(conditions: int) -> FloatArray:
+    prior = np.full(conditions + 1, (1 - PRIOR_AS_TRAINED) / conditions)
+    prior[0] = PRIOR_AS_TRAINED
+    return prior
 
 
 def _sensitivity(score: FloatArray, label: NDArray[np.int64]) -> float:

@@ -18,7 +18,7 @@ WEIGHTS, GRAPH = "detector.safetensors", "detector.onnx"
 
 @dataclass(frozen=True)
 class Card:
-    """What ``detector.json`` says; the keys of the last three are listed in docs/run-folder.md.
+    """What ``detector.json`` says; the keys of what are no plain values are listed in docs/run-folder.md.
 
     Attributes:
         folder: where it lies, and the weights beside it.
@@ -28,6 +28,7 @@ class Card:
         operating_point: rule, threshold and what they do on validation.
         bands: where they begin and end, and their error rate.
         calibration: bins of validation scores.
+        captures: kinds of capture that photographs are told apart by; the first is that of training.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class Card:
     operating_point: dict[str, Any]
     bands: dict[str, Any]
     calibration: list[dict[str, Any]]
+    captures: list[str]
 
     @property
     def size(self) -> int:
@@ -78,8 +80,9 @@ def read_card(folder: Path) -> Card:
             operating_point={**content["operating_point"]},
             bands={**content["bands"]},
             calibration=[*content["calibration"]],
+            captures=[*content["captures"]],
         )
-        _check_numbers(card)
+        _check(card)
         return card
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
@@ -87,12 +90,14 @@ def read_card(folder: Path) -> Card:
         ) from error
 
 
-def _check_numbers(card: Card) -> None:
-    """Raise ``KeyError``, ``TypeError`` or ``ValueError`` where what scores are judged by is missing or no number."""
+def _check(card: Card) -> None:
+    """Raise ``KeyError``, ``TypeError`` or ``ValueError`` where what scores are judged or told by is missing."""
     numbers = [card.threshold, float(card.bands["genuine_below"]), float(card.bands["counterfeit_from"])]
     numbers += [float(part[name]) for part in card.calibration for name in ("low", "high", "n", "counterfeits")]
     if not np.isfinite(numbers).all() or not card.operating_point["rule"] or card.size < 1:
         raise ValueError("a number is none")
+    if not card.captures or not all(isinstance(kind, str) for kind in card.captures):
+        raise ValueError("a kind of capture has no name")
 
 
 def read_checked(path: Path, sha256: str | None) -> bytes:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -23,17 +23,19 @@ DEVICE = re.compile(r"cpu|cuda(:(?P<index>\d+))?")
 
 
 class Outputs(NamedTuple):
-    """What an engine says of ``N`` images, float32.
+    """What an engine says of ``N`` images.
 
     Attributes:
         logit: ``(N,)``, calibrated.
         evidence_map: ``(N, G, G)`` in deviations of genuine images at the place; ``G`` = working size / 8.
         distance_map: ``(N, G, G)`` in [0, 2], how far patches, less the average of their image, are from genuine ones.
+        capture: ``(N,)`` kinds of capture, numbers in the card's ``captures``.
     """
 
     logit: NDArray[np.float32]
     evidence_map: NDArray[np.float32]
     distance_map: NDArray[np.float32]
+    capture: NDArray[np.int64]
 
 
 Engine = Callable[[NDArray[np.uint8]], Outputs]
@@ -162,9 +164,9 @@ def onnx_engine(graph: bytes, threads: int | None = None) -> Engine:
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     pool = ThreadPoolExecutor(count, "onnx")
 
-    def one_pass(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def one_pass(pixels: NDArray[np.uint8]) -> list[NDArray[Any]]:
         images = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-        outputs: list[NDArray[np.float32]] = session.run(list(Outputs._fields), {"images": images})
+        outputs: list[NDArray[Any]] = session.run(list(Outputs._fields), {"images": images})
         return outputs
 
     def run(pixels: NDArray[np.uint8]) -> Outputs:

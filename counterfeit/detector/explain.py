@@ -24,7 +24,7 @@ def evidence_map(detector: Detector, images: Tensor) -> Tensor:
         ``(N, G, G)`` in deviations of genuine images, of which many exceed 2 in some cell.
     """
     with torch.inference_mode():
-        _, evidence, _ = detector.with_maps(images)
+        _, evidence, _, _ = detector.with_maps(images)
     return evidence
 
 

@@ -18,14 +18,14 @@ OPSET = 18  # the first in which Resize can smooth
 
 
 class ScoringGraph(nn.Module):
-    """Images ``(N, 3, H, W)`` uint8 to logits ``(N,)``, evidence maps and distance maps ``(N, G, G)``."""
+    """Images ``(N, 3, H, W)`` uint8 to logits, evidence maps, distance maps and kinds of capture."""
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()
         self.detector = detector
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See the class."""
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """See :meth:`Detector.with_maps`."""
         return self.detector.with_maps(images)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from counterfeit.backbone import GenuineDistances, load_backbone
-from counterfeit.data.transforms import CONDITIONS
+from counterfeit.data.transforms import CAPTURES
 from counterfeit.detector.captures import CaptureConditions
 from counterfeit.detector.combination import Combination
 from counterfeit.detector.evidence import EvidenceMaps
@@ -79,7 +79,7 @@ class Detector(pl.LightningModule):
         self.patch_heads = PatchHeads(seen, hidden, folds)
         self.mask_heads = PatchHeads(seen, hidden, folds)
         self.distances = GenuineDistances(self.backbone.patch_features, bank, folds, size // 8)
-        self.captures = CaptureConditions(len(PARTS), self.backbone.patch_features, len(CONDITIONS))
+        self.captures = CaptureConditions(len(PARTS), self.backbone.patch_features, CAPTURES)
         self.combination = Combination(len(PARTS))
         self.evidence = EvidenceMaps(size // 8)
         self.losses: list[dict[str, Tensor]] = []  # of the epoch's steps
@@ -143,15 +143,16 @@ class Detector(pl.LightningModule):
         seen = with_distances(patches, log_distances(distances))
         return self.patch_heads(seen), self.mask_heads(seen)
 
-    def with_maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits as :meth:`forward` gives them, and where they come from, in one pass.
+    def with_maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Logits as :meth:`forward` gives them, where they come from and how images were captured, in one pass.
 
         Args:
             images: as :meth:`forward` takes them.
 
         Returns:
-            ``(N,)`` calibrated logits, ``(N, G, G)`` evidence as :class:`EvidenceMaps` gives it and ``(N, G, G)``
-            distances of relative patches from genuine ones in [0, 2]; ``G`` = size / 8.
+            ``(N,)`` calibrated logits, ``(N, G, G)`` evidence as :class:`EvidenceMaps` gives it, ``(N, G, G)``
+            distances of relative patches from genuine ones in [0, 2] and ``(N,)`` numbers of the kind of capture in
+            ``captures.names``; ``G`` = size / 8.
         """
         pooled, patches = self.backbone(self.prepare(images))
         distances = self.distances(patches)
@@ -159,7 +160,8 @@ class Detector(pl.LightningModule):
         located = self.located(distances, *logits)
         highest = [top_mean(every.flatten(1, 2)).mean(1) for every in logits]
         parts = self.captures(stacked(self.image_heads(pooled).mean(1), distances, *highest), pooled)
-        return self.combination(parts), self.evidence(located, self.combination.weight), located[:, 0]
+        evidence = self.evidence(located, self.combination.weight)
+        return self.combination(parts), evidence, located[:, 0], self.captures.called(pooled)
 
     def located(self, distances: Tensor, patch: Tensor, mask: Tensor) -> Tensor:
         """Maps ``(N, 5, G, G)`` of the views that have a place, in the order of :class:`EvidenceMaps`.

@@ -27,12 +27,14 @@ class Score:
         probability: of counterfeit; a risk score, not proof.
         band: that the probability lies in.
         counterfeit: whether the probability is at or above the operating threshold, which is in the scorer's ``card``.
+        captured: how the photograph seems to have been taken or stored, one of the card's ``captures``.
         heat_map: ``(G, G)`` float32, ``G`` = working size / 8, if asked for.
     """
 
     probability: float
     band: Band
     counterfeit: bool
+    captured: str
     heat_map: NDArray[np.float32] | None = None
 
 
@@ -94,16 +96,17 @@ class Scorer:
             probability = probability_of(outputs.logit)
             maps = _heat_maps(outputs, heat_maps)
             bands = self.card.band_numbers(probability).tolist()
+            captured = [self.card.captures[number] for number in outputs.capture.tolist()]
             scores += [
-                Score(p, BANDS[band], p >= self.card.threshold, None if maps is None else maps[i])
-                for i, (p, band) in enumerate(zip(probability.tolist(), bands, strict=True))
+                Score(p, BANDS[band], p >= self.card.threshold, capture, None if maps is None else maps[i])
+                for i, (p, band, capture) in enumerate(zip(probability.tolist(), bands, captured, strict=True))
             ]
         return scores
 
-    def probabilities(self, pixels: Pixels) -> NDArray[np.float64]:
-        """Probabilities ``(N,)`` of decoded images ``(N, H, W, 3)`` uint8."""
-        parts = [probability_of(self.engine(pixels[i : i + BATCH]).logit) for i in range(0, len(pixels), BATCH)]
-        return np.concatenate(parts) if parts else np.empty(0)
+    def known(self, pixels: Pixels) -> NDArray[np.float64]:
+        """Of decoded images ``(N, H, W, 3)`` uint8 what is kept, ``(N, 2)``: probabilities and numbers of captures."""
+        batches = [self.engine(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)]
+        return np.concatenate([np.empty((0, 2)), *(np.c_[probability_of(b.logit), b.capture] for b in batches)])
 
 
 def decode_photograph(photograph: Photograph, size: int, number: int = 0) -> Pixels:

@@ -29,6 +29,7 @@ SCHEMA = pa.schema(
         ("score", pa.float64()),
         ("band", pa.string()),
         ("counterfeit", pa.bool_()),
+        ("captured", pa.string()),
     ]
 )
 
@@ -93,6 +94,7 @@ class Shards:
         partial = [path.with_name(path.name + ".partial") for path in paths]
         counts: Counter[str] = Counter()
         errors: Counter[str] = Counter()
+        captured: Counter[str] = Counter()
         with (
             pa.parquet.ParquetWriter(partial[0], SCHEMA) as parquet,
             pa.csv.CSVWriter(partial[1], SCHEMA) as csv,
@@ -104,11 +106,12 @@ class Shards:
                 counts.update(band for band in table["band"].to_pylist() if band is not None)
                 counts["counterfeit"] += sum(flag or 0 for flag in table["counterfeit"].to_pylist())
                 errors.update(reason for reason in table["error"].to_pylist() if reason is not None)
+                captured.update(kind for kind in table["captured"].to_pylist() if kind is not None)
         for path, written in zip(paths, partial, strict=True):
             os.replace(written, path)
         names = ("ok", "error", *BANDS, "counterfeit")
         total = {"inputs": counts["ok"] + counts["error"], **{name: counts[name] for name in names}}
-        found = total | {"errors": dict(errors.most_common())}
+        found = total | {"captured": dict(captured.most_common()), "errors": dict(errors.most_common())}
         write_json(self.out / "scores.json", {**about, "counts": found})
         shutil.rmtree(self.parts)
         return found

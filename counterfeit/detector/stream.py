@@ -1,7 +1,7 @@
 """Scores of a long listing: a kill loses one part, and nothing known is scored again.
 
 Pixels and rows in memory are bounded. What grows, in this process only, is the list of paths and the index of known
-contents: about 220 bytes for each image that the detector has ever scored into this cache.
+contents: about 230 bytes for each image that the detector has ever scored into this cache.
 """
 
 import importlib
@@ -118,7 +118,7 @@ def scores_known(cache: Path, scorer: Scorer) -> ArrayCache:
         cache: folder where they are kept.
         scorer: the detector.
     """
-    return ArrayCache(cache, f"scores-{scorer.card.sha256[:16]}-{scorer.engine_name}", (), np.float64)
+    return ArrayCache(cache, f"scored-{scorer.card.sha256[:16]}-{scorer.engine_name}", (2,), np.float64)
 
 
 def part_rows(
@@ -167,20 +167,21 @@ def _score_new(scorer: Scorer, results: list[Decoded], known: ArrayCache) -> Non
         if one.sha256 is not None and one.pixels is not None and one.sha256 not in known
     }
     if new:
-        known.append(list(new), scorer.probabilities(np.stack(list(new.values()))))
+        known.append(list(new), scorer.known(np.stack(list(new.values()))))
 
 
 def _rows(scorer: Scorer, batch: Batch, results: list[Decoded], known: ArrayCache) -> Rows:
     digests = [one.sha256 for one in results if one.reason is None and one.sha256 is not None]
-    probability = known.rows(digests).astype(np.float64)
+    probability, capture = known.rows(digests).astype(np.float64).T
     bands = scorer.card.band_numbers(probability)
-    scored = zip(probability.tolist(), bands.tolist(), strict=True)
+    scored = zip(probability.tolist(), bands.tolist(), capture.astype(int).tolist(), strict=True)
     rows = []
     for path, one in zip(batch.paths, results, strict=True):
         row = {"path": path, "sha256": one.sha256, "status": "error", "error": one.reason}
         if one.reason is None:
-            score, band = next(scored)
+            score, band, number = next(scored)
             row |= {"status": "ok", "score": score, "band": BANDS[band], "counterfeit": score >= scorer.card.threshold}
+            row |= {"captured": scorer.card.captures[number]}
         rows.append(row)
     return rows
 
@@ -197,6 +198,7 @@ def _about(card: Card, engine_name: str, listing: Listing) -> dict[str, Any]:
         "operating_point": card.operating_point,
         "bands": card.bands,
         "calibration": card.calibration,
+        "captures": card.captures,
         "versions": {
             "python": platform.python_version(),
             "counterfeit": __version__,

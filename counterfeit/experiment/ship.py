@@ -48,5 +48,6 @@ def _card(detector: Detector, seed: Seed, arm: str, dose: float) -> dict[str, An
         "hyperparameters": {name: value for name, value in detector.hparams.items() if not name.startswith("_")},
         "mean": detector.backbone.mean.flatten().tolist(),
         "std": detector.backbone.std.flatten().tolist(),
+        "captures": list(detector.captures.names),
         "platt": {"slope": combination.slope.item(), "offset": combination.offset.item()},
     }

@@ -80,7 +80,8 @@ def model_card(run: Path, card: Mapping[str, Any], parity: str, base_model: str 
         _meaning(card),
         f"## Files\n\n"
         "- `detector.onnx`: input `images`, uint8 RGB `(N, 3, H, W)`, upright, of any size; resizing and normalisation"
-        " are inside. Outputs `logit` `(N,)` (the probability is its sigmoid), `evidence_map` and `distance_map`.\n"
+        " are inside. Outputs `logit` `(N,)` (the probability is its sigmoid), `evidence_map`, `distance_map` and"
+        " `capture` `(N,)`, which counts into the `captures` of `detector.json`.\n"
         "- `detector.safetensors`, `detector.json`: the same detector for `Scorer.load`, and what its scores mean.\n\n"
         f"{parity}\n",
     ]

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITH
 CREATE TABLE IF NOT EXISTS item (
   id INTEGER PRIMARY KEY, sha256 TEXT NOT NULL UNIQUE, name TEXT NOT NULL, file TEXT NOT NULL,
   origin TEXT NOT NULL CHECK (origin IN ('scored', 'gold')), truth INTEGER,
-  score REAL NOT NULL, band TEXT NOT NULL, priority REAL NOT NULL, sampled INTEGER NOT NULL,
+  captured TEXT NOT NULL, score REAL NOT NULL, band TEXT NOT NULL, priority REAL NOT NULL, sampled INTEGER NOT NULL,
   state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'second', 'disputed', 'done')),
   verdict TEXT, version INTEGER NOT NULL DEFAULT 0, holder TEXT, held_until REAL);
 CREATE INDEX IF NOT EXISTS waiting ON item (priority DESC, id) WHERE state != 'done';

@@ -117,13 +117,16 @@ def _distinct(scored: Scored) -> dict[str, dict[str, Any]]:
 
 
 def _lay_down(writing: Any, scored: Scored, policy: Policy, items: dict[str, dict[str, Any]]) -> None:
-    rows = [(digest, row["path"], row["path"], "scored", None, row["score"]) for digest, row in items.items()]
+    rows = [
+        (digest, row["path"], row["path"], "scored", None, row["captured"], row["score"])
+        for digest, row in items.items()
+    ]
     rows += _gold(scored, policy, items)
     rows.sort()  # by content, so that the numbers tell nothing of where an item came from
     ranks = priority(np.array([row[-1] for row in rows], np.float64))
     writing.executemany(
-        """INSERT INTO item (id, sha256, name, file, origin, truth, score, band, priority, sampled)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        """INSERT INTO item (id, sha256, name, file, origin, truth, captured, score, band, priority, sampled)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         [
             (number, *row, scored.band(row[-1]), float(rank), int(sampled_for_second(row[0], policy.double)))
             for number, (row, rank) in enumerate(zip(rows, ranks, strict=True), start=1)
@@ -161,7 +164,7 @@ def _gold(scored: Scored, policy: Policy, items: dict[str, dict[str, Any]]) -> l
     )
     taken = {row["path"] for row in scored.rows if row["path"] is not None}
     return [
-        (known.sha256, _alias(known, taken), known.path, "gold", known.label, score)
+        (known.sha256, _alias(known, taken), known.path, "gold", known.label, scored.card.captures[0], score)
         for known, score in (candidates[i] for i in chosen)
     ]
 

@@ -105,6 +105,7 @@ def _scored(folder: Path, run: Path | None, card: dict[str, Any], rows: list[dic
         },
         bands={name: float(card["bands"][name]) for name in ("genuine_below", "counterfeit_from")},
         calibration=[*card["calibration"]],
+        captures=[*card["captures"]],
     )
     bins = (
         CalibrationBin(float(b["low"]), float(b["high"]), int(b["n"]), int(b["counterfeits"]))

@@ -82,6 +82,7 @@ def item_page(desk: Desk, session: Session, item: sqlite3.Row, error: str = "") 
         "meaning": scored.meaning(item["score"]),
         "bands": (100 * scored.card.bands["genuine_below"], 100 * scored.card.bands["counterfeit_from"]),
         "validation": (sum(b.counterfeits for b in scored.bins), sum(b.n for b in scored.bins)),
+        "otherwise": item["captured"] != scored.card.captures[0],
         "flagged": item["score"] >= scored.card.threshold,
         "rule": scored.card.operating_point["rule"],
         "copies": [row["path"] for row in db.execute("SELECT path FROM listing WHERE item = ?", (item["id"],))][1:],

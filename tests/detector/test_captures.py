@@ -11,6 +11,7 @@ from counterfeit.backbone import Embeddings
 from counterfeit.detector.captures import CaptureConditions, Copies
 
 FEATURES, CONDITIONS = 5, 3
+KINDS = ("as in training", "moved", "hidden", "moved")
 EQUAL = np.ones(2)  # weights of the parts
 FAR, HIDING, HARMLESS = range(CONDITIONS)  # moves all scores and spreads them; hides all evidence; does nothing
 
@@ -46,7 +47,7 @@ def fitted() -> CaptureConditions:
     pooled[np.arange(len(pooled)), 7 + condition] += 9
     patches = np.zeros((len(pooled), 1, 1, 1), np.float16)
     copies = Copies(Embeddings(pooled, patches), source, condition)
-    made = CaptureConditions(2, FEATURES, CONDITIONS)
+    made = CaptureConditions(2, FEATURES, KINDS)
     made.fit(seen.pooled, seen.parts, label, copies, copied)
     alike, copied = corrected(made, seen), corrected(made, Made(pooled, copied))
     made.fit_attenuation(alike, label, copies, copied, EQUAL)
@@ -69,7 +70,7 @@ def fresh(condition: int | None = None) -> tuple[np.ndarray, Made]:
 
 def test_until_it_is_fitted_nothing_changes() -> None:
     _, images = fresh(FAR)
-    np.testing.assert_allclose(corrected(CaptureConditions(2, FEATURES, CONDITIONS), images), images.parts, rtol=1e-5)
+    np.testing.assert_allclose(corrected(CaptureConditions(2, FEATURES, KINDS), images), images.parts, rtol=1e-5)
 
 
 def test_photographs_captured_like_those_of_training_stay_as_they_are(fitted: CaptureConditions) -> None:
@@ -101,6 +102,18 @@ def test_where_the_evidence_is_hidden_photographs_are_neither_genuine_nor_counte
     assert (total(alike) < np.quantile(total(usual[label == 1]), 0.05)).mean() > 0.9
 
 
+def test_the_kind_of_capture_is_called_by_its_name_whatever_its_strength(fitted: CaptureConditions) -> None:
+    assert fitted.names == ("as in training", "moved", "hidden")
+    for condition, name in ((None, "as in training"), (FAR, "moved"), (HIDING, "hidden"), (HARMLESS, "moved")):
+        called = fitted.called(torch.from_numpy(fresh(condition)[1].pooled))
+        assert (called == fitted.names.index(name)).float().mean() > 0.99, name
+    halves = fresh()[1]
+    halves.pooled[:, 7 + np.array([FAR, HARMLESS])] += 7  # of both strengths: neither alone is certain
+    assert (fitted.called(torch.from_numpy(halves.pooled)) == 1).float().mean() > 0.99
+    untaught = CaptureConditions(2, FEATURES, KINDS)
+    assert untaught.called(torch.from_numpy(halves.pooled)).sum() == 0
+
+
 def test_an_unknown_condition_is_taken_for_the_most_similar_one(fitted: CaptureConditions) -> None:
     _, images = fresh()
     images.pooled[:, 7 + FAR] += 14
@@ -116,7 +129,7 @@ def test_three_copied_counterfeits_do_not_say_what_evidence_is_left(counterfeits
     seen, copied = photographs(label, generator), photographs(label[source], generator, HIDING)
     patches = np.zeros((len(source), 1, 1, 1), np.float16)
     copies = Copies(Embeddings(copied.pooled, patches), source, np.full(len(source), HIDING))
-    made = CaptureConditions(2, FEATURES, CONDITIONS)
+    made = CaptureConditions(2, FEATURES, KINDS)
     made.fit(seen.pooled, seen.parts, label, copies, copied.parts)
     made.fit_attenuation(seen.parts, label, copies, copied.parts, EQUAL)
     assert (made.kept < 1).any() == (counterfeits == 4)
@@ -128,7 +141,7 @@ def test_where_the_classes_lie_close_scores_turn_about_their_middle() -> None:
     seen = photographs(label, generator)
     seen.parts[label == 1] -= 2  # one deviation is left
     copies = Copies(Embeddings(seen.pooled[:0], np.zeros((0, 1, 1, 1), np.float16)), np.arange(0), np.arange(0))
-    made = CaptureConditions(2, FEATURES, CONDITIONS)
+    made = CaptureConditions(2, FEATURES, KINDS)
     made.fit_attenuation(seen.parts, label, copies, seen.parts[:0], EQUAL)
     assert made.middle.numpy() == pytest.approx([0.5, 0.5], abs=0.15)
 
@@ -140,7 +153,7 @@ def test_two_genuine_photographs_are_enough_to_know_their_like() -> None:
     pooled = seen.pooled[source].copy()
     pooled[np.arange(len(pooled)), 7 + condition] += 9
     copies = Copies(Embeddings(pooled, np.zeros((len(pooled), 1, 1, 1), np.float16)), source, condition)
-    made = CaptureConditions(2, FEATURES, CONDITIONS)
+    made = CaptureConditions(2, FEATURES, KINDS)
     made.fit(seen.pooled, seen.parts, label, copies, seen.parts[source])
     made.fit_attenuation(seen.parts, label, copies, seen.parts[source], EQUAL)
     assert (made.probability(torch.from_numpy(seen.pooled[:2]))[:, 0] > 0.5).all()

@@ -16,6 +16,7 @@ CARD: dict[str, Any] = {
     "operating_point": {"rule": "fpr<=0.05", "threshold": 0.5},
     "bands": {"genuine_below": 0.2, "counterfeit_from": 0.8},
     "calibration": [{"low": 0.0, "high": 1.0, "n": 4, "counterfeits": 1}],
+    "captures": ["as in training", "JPEG"],
 }
 
 
@@ -34,6 +35,8 @@ def test_a_whole_card_is_read(tmp_path: Path) -> None:
         ("bands", {"genuine_below": 0.2, "counterfeit_from": "high"}),
         ("calibration", [1, 2]),
         ("calibration", [{"low": 0.0}]),
+        ("captures", []),
+        ("captures", ["as in training", 1]),
         ("hyperparameters", {}),
         ("hyperparameters", {"size": "x"}),
     ],

@@ -8,6 +8,7 @@ from safetensors.torch import load, save
 from sklearn.metrics import roc_auc_score
 
 from counterfeit.backbone import Embeddings, GenuineBank, GenuineGaussian, GenuinePlaces, cross_fitting_folds
+from counterfeit.data.transforms import CAPTURES
 from counterfeit.detector import Copies, Detector, TrainingSet, score_parts, train_detector
 from counterfeit.detector.batches import HeadBatches
 from counterfeit.detector.heads import PatchHeads, floored, top_mean
@@ -89,6 +90,8 @@ def test_copies_teach_what_a_condition_does_and_maps_agree_with_scores() -> None
     assert roc_auc_score(label, corrected.combination.raw(score_parts(corrected, blurred(fresh)))) > 0.9
     probability = corrected.captures.probability(torch.from_numpy(blurred(fresh).pooled))
     assert (probability.argmax(1) == 5).all()
+    called = corrected.captures.called(torch.from_numpy(blurred(fresh).pooled))
+    assert {corrected.captures.names[number] for number in called} == {CAPTURES[5]} == {"WebP"}
     images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         torch.testing.assert_close(corrected.with_maps(images)[0], corrected(images))
@@ -170,9 +173,10 @@ def test_saved_and_loaded_detectors_agree(detector: Detector) -> None:
 def test_logits_with_maps_are_those_without_and_maps_have_a_cell_for_every_eight_pixels(detector: Detector) -> None:
     images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        logits, evidence, distance = detector.with_maps(images)
+        logits, evidence, distance, capture = detector.with_maps(images)
         torch.testing.assert_close(logits, detector(images))
     assert evidence.shape == distance.shape == (2, GRID, GRID)
+    assert [detector.captures.names[number] for number in capture] == ["as in training"] * 2
 
 
 def test_patch_and_mask_heads_see_how_far_each_patch_is_from_genuine_ones(detector: Detector) -> None:

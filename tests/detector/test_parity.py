@@ -69,12 +69,13 @@ def test_one_pass_looks_at_patches_once(detector: Detector, monkeypatch: pytest.
     ]
     images = torch.randint(0, 256, (2, 3, 50, 70), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        logit, patch, distance = ScoringGraph(detector)(images)
+        logit, patch, distance, capture = ScoringGraph(detector)(images)
         for hook in hooks:
             hook.remove()
         assert sorted(calls) == ["distances", "heads"]
         torch.testing.assert_close(logit, detector(images), rtol=0, atol=1e-6)
     assert patch.shape == distance.shape == (2, 8, 8)
+    assert capture.tolist() == [0, 0]  # not fitted: nothing is said to be captured otherwise
     assert distance.min() >= 0 and distance.max() <= 2
 
 

@@ -16,7 +16,7 @@ from counterfeit.detector import graph
 from counterfeit.detector.engine import probability_of
 from counterfeit.detector.scorer import BATCH, Scorer, decode_photograph
 from counterfeit.errors import UserError
-from tests.detector.test_stream import brightness, made_card
+from tests.detector.test_stream import CAPTURES, brightness, made_card
 
 SIZE = 64
 
@@ -40,7 +40,7 @@ def scorer(tmp_path: Path) -> Scorer:
 def stored(tmp_path: Path) -> Path:
     """A folder with a card and files of the right checksums that are no detector."""
     card = {
-        "hyperparameters": {"size": SIZE}, "calibration": [],
+        "hyperparameters": {"size": SIZE}, "calibration": [], "captures": CAPTURES,
         "operating_point": {"rule": "fpr<=0.05", "threshold": 0.5},
         "bands": {"genuine_below": 0.3, "counterfeit_from": 0.7},
         "sha256": hashlib.sha256(b"weights").hexdigest(), "onnx_sha256": hashlib.sha256(b"graph").hexdigest(),
@@ -147,8 +147,14 @@ def test_scores_are_in_the_order_given_across_batches(scorer: Scorer) -> None:
     expected = probability_of(np.array([8 * shade / 255 - 4 for shade in shades]))
     np.testing.assert_allclose([score.probability for score in scores], expected, atol=1e-6)
     pixels = np.stack([decode_photograph(grey(shade), SIZE) for shade in shades])
-    np.testing.assert_allclose(scorer.probabilities(pixels), expected, atol=1e-6)
-    assert scorer.score([]) == [] and scorer.probabilities(np.empty((0, 64, 64, 3), np.uint8)).shape == (0,)
+    known = scorer.known(pixels)
+    np.testing.assert_allclose(known[:, 0], expected, atol=1e-6)
+    assert [scorer.card.captures[number] for number in known[:, 1].astype(int)] == [one.captured for one in scores]
+    assert scorer.score([]) == [] and scorer.known(np.empty((0, 64, 64, 3), np.uint8)).shape == (0, 2)
+
+
+def test_how_a_photograph_was_captured_is_told_by_its_name(scorer: Scorer) -> None:
+    assert [score.captured for score in scorer.score([grey(0), grey(9)])] == ["darker", "as in training"]
 
 
 def test_band_and_label_follow_from_the_probability(scorer: Scorer) -> None:

@@ -16,7 +16,9 @@ JOB = {"detector_sha256": "a", "engine": "onnx", "root": "/photos"}
 def row(path: str | None, error: str | None = None, score: float = 0.75) -> dict[str, object]:
     if error:
         return {"path": path, "sha256": None, "status": "error", "error": error}
-    return {"path": path, "sha256": "0", "status": "ok", "score": score, "band": "unclear", "counterfeit": score >= 0.5}
+    kind = "JPEG" if score < 0.5 else "as in training"
+    found = {"score": score, "band": "unclear", "counterfeit": score >= 0.5, "captured": kind}
+    return {"path": path, "sha256": "0", "status": "ok"} | found
 
 
 def test_parts_are_joined_in_order_and_counted(tmp_path: Path) -> None:
@@ -27,7 +29,7 @@ def test_parts_are_joined_in_order_and_counted(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "out/scores.parquet")["path"].to_pylist() == ["a", "b", "c"]
     assert counts == {
         "inputs": 3, "ok": 2, "error": 1, "likely genuine": 0, "unclear": 2, "likely counterfeit": 0,
-        "counterfeit": 1, "errors": {"truncated": 1},
+        "counterfeit": 1, "captured": {"as in training": 1, "JPEG": 1}, "errors": {"truncated": 1},
     }  # fmt: skip
     assert json.loads((tmp_path / "out/scores.json").read_text()) == {"run": "r", "counts": counts}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["scores.csv", "scores.json", "scores.parquet"]

@@ -29,20 +29,24 @@ from counterfeit.detector.scorer import BATCH, Scorer
 from counterfeit.errors import UserError
 
 PROJECT = Path(__file__).parents[2]
+CAPTURES = ["as in training", "darker"]
 FILES = ("scores.parquet", "scores.csv", "scores.json")
 
 
 def brightness(pixels: np.ndarray) -> Outputs:
-    """Bright photographs are counterfeit; patches as their brightness says."""
+    """Bright photographs are counterfeit; patches as their brightness says; those without light are darker."""
     bright = pixels.mean(3, dtype=np.float32) / 255
     side = pixels.shape[1] // 8
     patches = bright.reshape(len(pixels), side, 8, side, 8).mean((2, 4))
-    return Outputs(8 * bright.mean((1, 2)) - 4, 8 * patches - 4, 2 * patches)
+    light = bright.mean((1, 2))
+    return Outputs(8 * light - 4, 8 * patches - 4, 2 * patches, (light == 0).astype(np.int64))
 
 
 def made_card(folder: Path, threshold: float = 0.5, size: int = 64) -> Card:
     bands = {"genuine_below": 0.3, "counterfeit_from": 0.7}
-    return Card(folder, "0" * 64, None, {"size": size}, {"rule": "fpr<=0.05", "threshold": threshold}, bands, [])
+    return Card(
+        folder, "0" * 64, None, {"size": size}, {"rule": "fpr<=0.05", "threshold": threshold}, bands, [], CAPTURES
+    )
 
 
 class Engine:

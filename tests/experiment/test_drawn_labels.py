@@ -12,6 +12,9 @@ import yaml
 from benchmarks.explanations import Values, known, measure
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import Detector, score_parts
+from counterfeit.detector.engine import onnx_engine
+from counterfeit.detector.graph import detector_onnx, torch_engine
+from counterfeit.detector.parity import TOLERANCE
 from counterfeit.evaluation.metrics import auroc, recall_at_fpr
 from counterfeit.evaluation.robustness import CORRUPTIONS
 from counterfeit.experiment.calibration import probabilities
@@ -67,6 +70,23 @@ def test_genuine_photographs_that_were_captured_otherwise_are_seldom_flagged_and
         assert flagged < 0.2 and at_first > 0.3, (name, flagged, at_first)
         areas.append(auroc(label, now))
     assert np.mean(areas) > 0.7, areas
+
+
+@pytest.mark.slow
+def test_what_is_captured_otherwise_or_no_label_at_all_is_scored_alike_when_exported(run: Path) -> None:
+    opened = reopen(run, 0)
+    seed, detector = opened.seed, opened.cells.detector(opened.seed, "real", 0.0)
+    photographs = seed.data.pixels(seed.rows("test")[::40])
+    pixels = [CORRUPTIONS[name](image, i) for name in CORRUPTIONS for i, image in enumerate(photographs)]
+    generator = np.random.default_rng(0)
+    pixels += [generator.integers(0, 256, photographs[0].shape, np.uint8) for _ in range(8)]
+    pixels += [np.full_like(photographs[0], shade) for shade in range(0, 256, 32)]
+    ours, theirs = (
+        engine(np.stack(pixels)) for engine in (torch_engine(detector), onnx_engine(detector_onnx(detector)))
+    )
+    assert np.abs(ours.logit - theirs.logit).max() / 4 <= TOLERANCE
+    np.testing.assert_array_equal(ours.capture, theirs.capture)
+    assert len(np.unique(ours.capture)) > 5
 
 
 @pytest.mark.slow

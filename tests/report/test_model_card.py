@@ -17,6 +17,7 @@ CARD = {
                         "fpr": RATE},
     "bands": {"genuine_below": 0.125, "counterfeit_from": 0.75, "alpha": 0.1, "n": 49},
     "calibration": [{"low": 0.0, "high": 1.0, "n": 49, "counterfeits": 9}],
+    "captures": ["as in training"],
 }  # fmt: skip
 
 

@@ -40,7 +40,11 @@ def band_of(score: float) -> str:
 
 
 def write_scores(
-    folder: Path, scores: Sequence[float | None], names: Sequence[str] | None = None, run: Path | None = None
+    folder: Path,
+    scores: Sequence[float | None],
+    names: Sequence[str] | None = None,
+    run: Path | None = None,
+    captured: str = "as in training",
 ) -> Path:
     """A scores folder with one photograph a score; ``None`` is an input that could not be scored."""
     root, out = folder / "photos", folder / "scores"
@@ -62,6 +66,7 @@ def write_scores(
                 "score": score,
                 "band": None if score is None else band_of(score),
                 "counterfeit": None if score is None else score >= 0.6,
+                "captured": None if score is None else captured,
             }
         )
     pq.write_table(pa.Table.from_pylist(rows), out / "scores.parquet")
@@ -73,6 +78,7 @@ def write_scores(
         "operating_point": {"rule": "fpr<=0.05", "threshold": 0.6, "n": 100},
         "bands": {"genuine_below": 0.3, "counterfeit_from": 0.6, "alpha": 0.1, "n": 100},
         "calibration": BINS,
+        "captures": ["as in training", "blurred"],
         "counts": {},
         "versions": {},
     }
@@ -84,8 +90,10 @@ def write_scores(
 def opened(tmp_path: Path) -> Callable[..., Desk]:
     """Opens a review of some scores: ``opened([0.9, 0.2], reviewers=["anna"])``."""
 
-    def make(scores: Sequence[float | None], names: Sequence[str] | None = None, **policy) -> Desk:
-        folder = write_scores(tmp_path, scores, names)
+    def make(
+        scores: Sequence[float | None], names: Sequence[str] | None = None, captured: str = "as in training", **policy
+    ) -> Desk:
+        folder = write_scores(tmp_path, scores, names, captured=captured)
         return set_up(read_scored(folder), Policy(**{"reviewers": ["anna", "ben"], "double": 0.0, **policy}))
 
     return make

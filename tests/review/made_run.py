@@ -47,6 +47,7 @@ def make_run(folder: Path, count: int = 12) -> Path:
         "operating_point": {"rule": "fpr<=0.05", "threshold": 0.5},
         "bands": {"genuine_below": 0.3, "counterfeit_from": 0.7},
         "calibration": [],
+        "captures": ["as in training", "blurred"],
         "sha256": hashlib.sha256((run / "detector.safetensors").read_bytes()).hexdigest(),
     }
     (run / "detector.json").write_text(json.dumps(card))

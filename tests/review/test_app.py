@@ -44,6 +44,12 @@ def test_a_moderator_decides_undoes_and_decides_again(opened):
     assert not faults(desk.db.reading())
 
 
+@pytest.mark.parametrize("captured", ["as in training", "blurred"])
+def test_a_moderator_is_told_of_a_photograph_that_was_captured_otherwise(opened, captured):
+    page = enter(opened([0.8], captured=captured), "anna").get("/")
+    assert ("captured otherwise" in page.text) == (captured == "blurred") == ("<b>blurred</b>" in page.text)
+
+
 @pytest.mark.parametrize("choice", ["counterfeit", "counterfeit/", "counterfeit/taste", "genuine/print", "fake", ""])
 def test_a_counterfeit_needs_a_known_reason(opened, choice):
     desk = opened([0.8])
