@@ -1,10 +1,11 @@
-"""How often the way in which a photograph was captured is named right: a table for docs/benchmarks.md.
+"""What photographs that were captured otherwise are said to be: a table for docs/benchmarks.md.
 
-    python -m counterfeit.fit --seeds '[0,1,2,3,4]' --experiment.arms '[real]' --out runs/captures
+    python -m counterfeit.fit --seeds '[4,5,6]' --experiment.arms '[real]' --out runs/captures
     python benchmarks/captures.py runs/captures
 
-Test photographs as they are, and copies of them under each condition, with random strengths of their own, are looked at
-by the detector of arm `real` of each seed. None of them was seen in training.
+Test photographs, as they are and under each corruption of ``evaluate --robustness``, are looked at by the detector of
+arm ``real`` of each seed. Corruptions are made otherwise than the copies that the detector learned from, and two of
+them are not among its conditions.
 """
 
 import argparse
@@ -15,17 +16,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from counterfeit.data.transforms import AS_IN_TRAINING, CAPTURES, CONDITIONS, recapture
 from counterfeit.evaluation.bootstrap import exact_where_all_agree, group_weights, resampled_mean
 from counterfeit.evaluation.rebuild import read_config
+from counterfeit.evaluation.robustness import CORRUPTIONS
 from counterfeit.experiment.reopen import reopen
 
 RESAMPLES = 1000
+KIND = {
+    "none": "as in training", "JPEG 90": "JPEG", "JPEG 70": "JPEG", "JPEG 50": "JPEG", "JPEG 30": "JPEG",
+    "double JPEG": "JPEG", "WebP 50": "WebP", "down and up 2x": "shrunk", "crop 80 %": "cropped",
+    "screenshot": "on a page", "blur": "blurred", "noise": "noisy", "darker": "darker", "brighter": "brighter",
+    "rotation 5 degrees": "turned", "greyscale": "paler",
+}  # fmt: skip
 Called = dict[str, NDArray[np.str_]]
 
 
-def called(run: Path, number: int, most: int) -> tuple[Called, NDArray[np.int64]]:
-    """What test photographs of a seed are said to be under each condition, ``(N,)``, and their groups ``(N,)``.
+def called(run: Path, number: int, most: int) -> tuple[Called, NDArray[np.str_]]:
+    """What test photographs of a seed are said to be under each corruption, ``(N,)``, and their groups ``(N,)``.
 
     Args:
         run: run folder.
@@ -37,24 +44,25 @@ def called(run: Path, number: int, most: int) -> tuple[Called, NDArray[np.int64]
     rows = seed.rows("test")
     rows = rows[:: -(-len(rows) // most)]
     pixels, found = seed.data.pixels(rows), {}
-    for kind, name in enumerate((AS_IN_TRAINING, *CONDITIONS)):
-        copies = pixels if not kind else [recapture(image, name, (kind, i)) for i, image in enumerate(pixels)]
+    for name, corrupt in CORRUPTIONS.items():
+        corrupted = np.stack([corrupt(image, i) for i, image in enumerate(pixels)])
         with torch.inference_mode():
-            numbers = captures.called(torch.from_numpy(seed.embedder(np.stack(copies)).pooled))
+            numbers = captures.called(torch.from_numpy(seed.embedder(corrupted).pooled))
         found[name] = np.array(captures.names)[numbers.numpy()]
-    return found, np.unique(seed.data.photos.group[rows], return_inverse=True)[1]
+    return found, seed.data.photos.group[rows].astype(str)
 
 
-def share(hits: list[NDArray[np.bool_]], groups: list[NDArray[np.int64]]) -> str:
+def share(hits: list[NDArray[np.bool_]], groups: list[NDArray[np.str_]]) -> str:
     """Mean share over seeds in per cent with its 95 % interval, from a bootstrap over groups and seeds."""
-    replicates = [
-        (drawn := group_weights(group.max() + 1, RESAMPLES, seed)[:, group]) @ hit / drawn.sum(1)
-        for seed, (hit, group) in enumerate(zip(hits, groups, strict=True))
-    ]
+    names = np.unique(np.concatenate(groups))
+    weights = group_weights(len(names), RESAMPLES, seed=0)
+    replicates = []
+    for hit, group in zip(hits, groups, strict=True):
+        drawn = weights[:, np.searchsorted(names, group)]
+        replicates.append(drawn @ hit / drawn.sum(1))
     found = resampled_mean(np.array([hit.mean() for hit in hits]), np.stack(replicates, axis=1))
-    found = exact_where_all_agree(found, sum(int(group.max()) + 1 for group in groups))
-    low, high = max(0.0, found.low), min(1.0, found.high)
-    return f"{100 * found.estimate:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    found = exact_where_all_agree(found, len(names))
+    return f"{100 * found.estimate:.1f} [{100 * max(0.0, found.low):.1f}, {100 * min(1.0, found.high):.1f}]"
 
 
 def main() -> None:
@@ -65,17 +73,15 @@ def main() -> None:
     args = parser.parse_args()
     looked_at = [called(args.run, seed, args.photographs) for seed in read_config(args.run)["seeds"]]
     groups = [group for _, group in looked_at]
-    print("| captured | named so | `as in training` | most often besides |\n|---|---|---|---|")
-    for name, kind in zip((AS_IN_TRAINING, *CONDITIONS), CAPTURES, strict=True):
+    print("| corruption | kind | said to be it | most often besides |\n|---|---|---|---|")
+    for name in CORRUPTIONS:
         every = [found[name] for found, _ in looked_at]
-        right, as_usual = (share([one == wanted for one in every], groups) for wanted in (kind, AS_IN_TRAINING))
-        others = Counter(np.concatenate(every).tolist())
-        del others[kind], others[AS_IN_TRAINING]
-        besides = others.most_common(1)
-        most = f"{besides[0][0]} {100 * besides[0][1] / sum(map(len, every)):.1f}" if besides else ""
-        print(f"| {name} | {right} | {'' if kind == AS_IN_TRAINING else as_usual} | {most} |", flush=True)
-    counts = sorted(len(group) for group in groups)
-    print(f"\n{len(groups)} seeds, at least {counts[0]} test photographs a seed.")
+        kind, counts = KIND.get(name, ""), Counter(np.concatenate(every).tolist())
+        right = share([one == kind for one in every], groups) if kind else "-"
+        others = [other for other in counts.most_common(4) if other[0] != kind][:3]
+        besides = ", ".join(f"{other} {100 * number / counts.total():.1f}" for other, number in others)
+        print(f"| {name} | {kind or '-'} | {right} | {besides} |")
+    print(f"\n{len(groups)} seeds, at least {min(map(len, groups))} test photographs a seed.")
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def stages(scorer: Scorer, listing: Path, count: int, scratch: Path) -> dict[str
         ),
         "decode": lambda repeat: decoding(decoder, paths, scratch / f"decoding-{repeat}"),
         "backbone": timed(in_passes(onnx_pass(backbone, scorer.card.size, 1), PASS), pixels),
-        "backbone and heads": timed(scorer.probabilities, pixels),
+        "backbone and heads": timed(scorer.kept, pixels),
         "write": lambda repeat: writing(paths, scratch / f"writing-{repeat}"),
     }
 
@@ -255,13 +255,13 @@ def decoding(decoder: Decoder, paths: list[str], cache: Path) -> float:
 
 def writing(paths: list[str], folder: Path) -> float:
     """Images/s of keeping scores by content, writing parts and joining them."""
-    known = ArrayCache(folder / "cache", "scores", (), np.float64)
-    row = {"status": "ok", "error": None, "score": 0.5, "band": BANDS[1], "counterfeit": True}
+    known = ArrayCache(folder / "cache", "scores", (2,), np.float64)
+    row = {"status": "ok", "error": None, "score": 0.5, "band": BANDS[1], "counterfeit": True, "captured": "JPEG"}
     start = time.perf_counter()
     shards = Shards(folder / "scores", {})
     for first in range(0, len(paths), BATCH):
         part = paths[first : first + BATCH]
-        known.append([f"{path:>064}" for path in part], np.zeros(len(part)))
+        known.append([f"{path:>064}" for path in part], np.zeros((len(part), 2)))
     for number, first in enumerate(range(0, len(paths), SHARD)):
         part = paths[first : first + SHARD]
         shards.write(number, [{"path": path, "sha256": f"{path:>064}", **row} for path in part])

@@ -38,6 +38,7 @@ MEANING = {
     "operating_point": {"rule": "fpr<=0.05", "threshold": 0.6},
     "bands": {"genuine_below": 0.3, "counterfeit_from": 0.6},
     "calibration": [{"low": 0.0, "high": 1.0, "n": 300, "counterfeits": 70}],
+    "captures": ["as in training", "JPEG"],
 }
 
 
@@ -75,7 +76,7 @@ def make_scores(folder: Path, items: int, seed: int) -> Path:
         for (path, digest), label in zip(known, labels, strict=True)
     ]
     pq.write_table(pa.Table.from_pylist(rows), run / "manifest.parquet")
-    tested = [{"path": path, "score": float(generator.random())} for path, _ in known]
+    tested = [{"path": path, "score": float(generator.random()), "captured": "JPEG"} for path, _ in known]
     pq.write_table(pa.Table.from_pylist(tested), cell / "predictions.parquet")
     (run / "config.yaml").write_text(yaml.safe_dump({"data": {"root": str(folder / "known")}}))
     detector = Detector()
@@ -104,6 +105,7 @@ def write_scores(
             "score": score,
             "band": "",
             "counterfeit": score > 0.6,
+            "captured": "JPEG",
         }
         for (path, digest), score in zip(photos, scores.tolist(), strict=True)
     ]

@@ -30,7 +30,7 @@ TINY = [
     "--data.views=1", "--trainer.max_epochs=1", "--model.bank=64", "--gan.kimg=0.064", "--gan.pool=32",
     "--synthesis.count=8", "--synthesis.overdraw=3", "--experiment.resamples=50", "--seeds=[0]",
 ]  # fmt: skip
-COLUMNS = ["arm", "dose", "seed", "path", "group", "kind", "label", "score"]
+COLUMNS = ["arm", "dose", "seed", "path", "group", "kind", "label", "score", "captured"]
 # Python runs it at its start: the network is off, and every attempt to reach it is written down.
 NETWORK_OFF = """
 import os, sys

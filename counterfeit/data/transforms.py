@@ -159,8 +159,8 @@ _CONDITIONS: _Made = {
 CONDITIONS = tuple(_CONDITIONS)
 """Names for :func:`recapture`: kinds of capture and their strengths, from weak to strong; of a page, its shade."""
 AS_IN_TRAINING = "as in training"
-CAPTURES = (AS_IN_TRAINING, *(name.rpartition(" ")[0].removesuffix(" of") for name in CONDITIONS))
-"""What a photograph is said to be, captured as those of training or under each of ``CONDITIONS``: its kind alone."""
+KINDS_OF_CAPTURE = (AS_IN_TRAINING, *(name.rpartition(" ")[0].removesuffix(" of") for name in CONDITIONS))
+"""Names for people, one for each condition, that of training first; names repeat, for they leave out the strength."""
 
 
 @lru_cache(maxsize=len(CONDITIONS))

@@ -28,7 +28,7 @@ class Card:
         operating_point: rule, threshold and what they do on validation.
         bands: where they begin and end, and their error rate.
         calibration: bins of validation scores.
-        captures: kinds of capture that photographs are told apart by; the first is that of training.
+        captures: kinds of capture that photographs are told apart by; the first is as in training.
     """
 
     folder: Path
@@ -39,6 +39,11 @@ class Card:
     bands: dict[str, Any]
     calibration: list[dict[str, Any]]
     captures: list[str]
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` where a kind of capture has no name."""
+        if not self.captures or not all(isinstance(kind, str) for kind in self.captures):
+            raise ValueError("captures are no list of names")
 
     @property
     def size(self) -> int:
@@ -91,13 +96,11 @@ def read_card(folder: Path) -> Card:
 
 
 def _check(card: Card) -> None:
-    """Raise ``KeyError``, ``TypeError`` or ``ValueError`` where what scores are judged or told by is missing."""
+    """Raise ``KeyError``, ``TypeError`` or ``ValueError`` where what scores are judged by is missing or no number."""
     numbers = [card.threshold, float(card.bands["genuine_below"]), float(card.bands["counterfeit_from"])]
     numbers += [float(part[name]) for part in card.calibration for name in ("low", "high", "n", "counterfeits")]
     if not np.isfinite(numbers).all() or not card.operating_point["rule"] or card.size < 1:
         raise ValueError("a number is none")
-    if not card.captures or not all(isinstance(kind, str) for kind in card.captures):
-        raise ValueError("a kind of capture has no name")
 
 
 def read_checked(path: Path, sha256: str | None) -> bytes:

@@ -12,12 +12,21 @@ from counterfeit.errors import UserError
 SURE = 8.0  # a logit of 3000 to 1: no validation set is large enough to tell more
 
 
+def bounded(logit: Tensor) -> Tensor:
+    """Logits of any shape, of which what goes beyond ``SURE`` on either side grows with the logarithm alone."""
+    return logit.clamp(-SURE, SURE) + logit.sign() * (logit.abs() - SURE).relu().log1p()
+
+
+def unbound(logit: Tensor) -> Tensor:
+    """What :func:`bounded` was given."""
+    return logit.clamp(-SURE, SURE) + logit.sign() * (logit.abs() - SURE).relu().expm1()
+
+
 class Combination(nn.Module):
     """A weighted sum of standardised parts, scaled and shifted to a calibrated logit.
 
-    Beyond 3000 to 1 the logit grows with the logarithm: photographs keep their order, but one of something else
-    altogether is not called counterfeit with a probability that differs from 1 in no digit, nor does the last digit of
-    its features, in which processors differ, move the logit visibly.
+    Beyond 3000 to 1 the logit is :func:`bounded`: photographs keep their order, and the probability of one of something
+    else altogether still differs from 1. Nor does the last digit of its features, in which processors differ, show.
 
     All is kept in buffers: centre and scale of each part on genuine images, weights, slope and offset of the
     calibration (temperature scaling with an offset, Guo et al. 2017, Platt 1999), the threshold and the dose.
@@ -50,9 +59,8 @@ class Combination(nn.Module):
         return self.raw(parts) * self.slope + self.offset
 
     def forward(self, parts: Tensor) -> Tensor:
-        """Calibrated logits ``(N,)`` of parts ``(N, P)``."""
-        logit = self.unbounded(parts)
-        return logit.clamp(-SURE, SURE) + logit.sign() * (logit.abs() - SURE).relu().log1p()
+        """Calibrated and :func:`bounded` logits ``(N,)`` of parts ``(N, P)``."""
+        return bounded(self.unbounded(parts))
 
     def standardise_to(self, genuine: NDArray[np.float64]) -> None:
         """Median and interquartile range of the parts ``(N, P)`` of genuine images."""

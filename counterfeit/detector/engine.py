@@ -29,7 +29,7 @@ class Outputs(NamedTuple):
         logit: ``(N,)``, calibrated.
         evidence_map: ``(N, G, G)`` in deviations of genuine images at the place; ``G`` = working size / 8.
         distance_map: ``(N, G, G)`` in [0, 2], how far patches, less the average of their image, are from genuine ones.
-        capture: ``(N,)`` kinds of capture, numbers in the card's ``captures``.
+        capture: ``(N,)`` int64, position of the kind of capture in the card's ``captures``; 0 is as in training.
     """
 
     logit: NDArray[np.float32]

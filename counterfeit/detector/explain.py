@@ -125,4 +125,4 @@ def _logit_without(detector: Detector, images: Tensor, cells: Tensor, fill: Tens
 
 
 def _logit(detector: Detector, images: Tensor) -> Tensor:
-    return detector.combination.unbounded(detector.seen(images))
+    return detector.combination.unbounded(detector.image_parts(images))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from counterfeit.backbone import GenuineDistances, load_backbone
-from counterfeit.data.transforms import CAPTURES
+from counterfeit.data.transforms import KINDS_OF_CAPTURE
 from counterfeit.detector.captures import CaptureConditions
 from counterfeit.detector.combination import Combination
 from counterfeit.detector.evidence import EvidenceMaps
@@ -79,7 +79,7 @@ class Detector(pl.LightningModule):
         self.patch_heads = PatchHeads(seen, hidden, folds)
         self.mask_heads = PatchHeads(seen, hidden, folds)
         self.distances = GenuineDistances(self.backbone.patch_features, bank, folds, size // 8)
-        self.captures = CaptureConditions(len(PARTS), self.backbone.patch_features, CAPTURES)
+        self.captures = CaptureConditions(len(PARTS), self.backbone.patch_features, KINDS_OF_CAPTURE)
         self.combination = Combination(len(PARTS))
         self.evidence = EvidenceMaps(size // 8)
         self.losses: list[dict[str, Tensor]] = []  # of the epoch's steps
@@ -93,10 +93,10 @@ class Detector(pl.LightningModule):
         Returns:
             ``(N,)`` calibrated logits.
         """
-        logits: Tensor = self.combination(self.seen(images))
+        logits: Tensor = self.combination(self.image_parts(images))
         return logits
 
-    def seen(self, images: Tensor) -> Tensor:
+    def image_parts(self, images: Tensor) -> Tensor:
         """The parts' scores ``(N, 7)`` of images as :meth:`forward` takes them."""
         return self.parts(*self.backbone(self.prepare(images)))
 

@@ -42,6 +42,7 @@ def parity(detector: Detector, engine: Engine, threshold: float, images: Sequenc
 
     The difference is a quarter of that of the logits, which is what it comes to where it matters most, at a
     probability of one half; a detector that is sure of all images would pass unseen otherwise.
+    Logits are those of ``forward``, which beyond 8 grow with the logarithm; maps and kinds of capture are not compared.
 
     Args:
         detector: in evaluation mode.

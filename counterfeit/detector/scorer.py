@@ -103,8 +103,8 @@ class Scorer:
             ]
         return scores
 
-    def known(self, pixels: Pixels) -> NDArray[np.float64]:
-        """Of decoded images ``(N, H, W, 3)`` uint8 what is kept, ``(N, 2)``: probabilities and numbers of captures."""
+    def kept(self, pixels: Pixels) -> NDArray[np.float64]:
+        """Probability and position in ``captures``, ``(N, 2)``, of decoded images ``(N, H, W, 3)`` uint8."""
         batches = [self.engine(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)]
         return np.concatenate([np.empty((0, 2)), *(np.c_[probability_of(b.logit), b.capture] for b in batches)])
 

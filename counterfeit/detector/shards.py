@@ -62,7 +62,8 @@ class Shards:
         if described.is_file():
             if json.loads(described.read_text(encoding="utf-8")) != dict(job):
                 raise UserError(
-                    f"--out {out} holds unfinished scores of another detector, engine or folder; choose another folder"
+                    f"--out {out} holds unfinished scores of another detector, engine, folder or version;"
+                    " choose another folder"
                 )
         elif out.exists() and any(path != self.parts for path in out.iterdir()):
             raise UserError(f"--out {out} exists and holds something else; choose another folder")

@@ -22,7 +22,7 @@ from counterfeit.data.listing import Listing
 from counterfeit.detector.card import BANDS, Card
 from counterfeit.detector.decoding import Batch, Decoded, Decoder, decoded
 from counterfeit.detector.scorer import BATCH, Scorer
-from counterfeit.detector.shards import Shards
+from counterfeit.detector.shards import SCHEMA, Shards
 from counterfeit.errors import UserError
 
 SHARD = 8 * BATCH  # inputs of a part
@@ -82,7 +82,7 @@ def write_scores(
     Raises:
         UserError: ``out`` holds something else.
     """
-    job = {"detector_sha256": card.sha256, "engine": engine_name, "root": str(listing.root)}
+    job = {"detector_sha256": card.sha256, "engine": engine_name, "root": str(listing.root), "columns": SCHEMA.names}
     about = _about(card, engine_name, listing)  # before the work: what fails in it must not fail at the end
     shards = Shards(out, job)
     with _progress(show) as progress:
@@ -167,7 +167,7 @@ def _score_new(scorer: Scorer, results: list[Decoded], known: ArrayCache) -> Non
         if one.sha256 is not None and one.pixels is not None and one.sha256 not in known
     }
     if new:
-        known.append(list(new), scorer.known(np.stack(list(new.values()))))
+        known.append(list(new), scorer.kept(np.stack(list(new.values()))))
 
 
 def _rows(scorer: Scorer, batch: Batch, results: list[Decoded], known: ArrayCache) -> Rows:

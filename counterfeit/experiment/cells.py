@@ -25,6 +25,7 @@ from counterfeit.detector import (
     score_parts,
     train_detector,
 )
+from counterfeit.detector.combination import unbound
 from counterfeit.evaluation.arms import BASELINE
 from counterfeit.experiment.arms import BANKS, training_set
 from counterfeit.experiment.calibration import calibrate, probabilities, validation_parts
@@ -89,8 +90,11 @@ class Cells:
             detector, embedder = self.final(seed, arm, dose)
             rows = seed.rows("test")
             known = seed.known if embedder is seed.embedder else None
-            parts = score_parts(detector, seed.data.embed(embedder, rows, view=0), known=known)
+            embeddings = seed.data.embed(embedder, rows, view=0)
+            parts = score_parts(detector, embeddings, known=known)
             score = probabilities(detector, parts)
+            with torch.inference_mode():
+                called = detector.captures.called(torch.from_numpy(embeddings.pooled))
             photos = seed.data.photos
             table = {
                 "arm": [arm] * len(rows),
@@ -101,6 +105,7 @@ class Cells:
                 "kind": photos.kind[rows].tolist(),
                 "label": photos.label[rows].tolist(),
                 "score": score.tolist(),
+                "captured": [detector.captures.names[number] for number in called.tolist()],
             }
             columns = {name: parts[:, i].tolist() for i, name in enumerate(PARTS)}
             write_table(pa.table({"path": table["path"], **columns}), path.with_name("parts.parquet"))
@@ -251,7 +256,7 @@ class Cells:
             fold=seed.fold,
             features=standardise(embeddings.pooled),
             score=score - levels[seed.fold],
-            operating_point=float(torch.logit(threshold)),
+            operating_point=float(unbound(torch.logit(threshold))),
             embed=seed.embedder,
             standardise=standardise,
             rate=rate,

@@ -39,7 +39,7 @@ from counterfeit.detector import Scorer
 
 scorer = Scorer.load("export", engine="onnx")  # the folder of this file; neither torch nor anything pickled
 score = scorer.score(["photograph.jpg"])[0]
-print(score.probability, score.band, score.counterfeit)
+print(score.probability, score.band, score.counterfeit, score.captured)
 ```
 """
 LIMITS = """\
@@ -48,7 +48,8 @@ LIMITS = """\
 - It sees photographs at {size} pixels: a deviation that is smaller than a few pixels there does not count.
 - A kind of counterfeit that it did not learn from may pass unseen.
 - An unusual background, a mark over the photograph, or another camera than in training can look counterfeit to it.
-- Blur, crops and strong compression hide evidence: such photographs come out as *unclear* more often.
+- Blur, crops and strong compression hide evidence: such photographs come out as *unclear* more often;
+  `captured` says what they seem to be.
 """
 
 
@@ -81,7 +82,7 @@ def model_card(run: Path, card: Mapping[str, Any], parity: str, base_model: str 
         f"## Files\n\n"
         "- `detector.onnx`: input `images`, uint8 RGB `(N, 3, H, W)`, upright, of any size; resizing and normalisation"
         " are inside. Outputs `logit` `(N,)` (the probability is its sigmoid), `evidence_map`, `distance_map` and"
-        " `capture` `(N,)`, which counts into the `captures` of `detector.json`.\n"
+        " `capture` `(N,)`, the position of each image's kind in `captures` of `detector.json`, 0 as in training.\n"
         "- `detector.safetensors`, `detector.json`: the same detector for `Scorer.load`, and what its scores mean.\n\n"
         f"{parity}\n",
     ]

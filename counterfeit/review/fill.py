@@ -111,7 +111,7 @@ def _distinct(scored: Scored) -> dict[str, dict[str, Any]]:
     """The first row of each content."""
     items: dict[str, dict[str, Any]] = {}
     for row in scored.rows:
-        if row["status"] == "ok" and row["score"] is not None and row["sha256"]:
+        if row["status"] == "ok" and row["score"] is not None and row["sha256"] and row["captured"]:
             items.setdefault(row["sha256"], row)
     return items
 
@@ -152,20 +152,20 @@ def _gold(scored: Scored, policy: Policy, items: dict[str, dict[str, Any]]) -> l
     if scored.run is None or root is None or not count:
         return []
     candidates = [
-        (photograph, score)
-        for photograph, score in tested_photographs(scored.run)
-        if photograph.sha256 not in items and (root / photograph.path).is_file()
+        tested
+        for tested in tested_photographs(scored.run)
+        if tested.photograph.sha256 not in items and (root / tested.photograph.path).is_file()
     ]
     chosen = choose_gold(
         np.array([row["score"] for row in items.values()], np.float64),
-        np.array([score for _, score in candidates], np.float64),
-        np.array([photograph.label for photograph, _ in candidates], np.int64),
+        np.array([tested.score for tested in candidates], np.float64),
+        np.array([tested.photograph.label for tested in candidates], np.int64),
         count,
     )
     taken = {row["path"] for row in scored.rows if row["path"] is not None}
     return [
-        (known.sha256, _alias(known, taken), known.path, "gold", known.label, scored.card.captures[0], score)
-        for known, score in (candidates[i] for i in chosen)
+        (known.sha256, _alias(known, taken), known.path, "gold", known.label, captured, score)
+        for known, score, captured in (candidates[i] for i in chosen)
     ]
 
 

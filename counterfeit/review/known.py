@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import yaml  # type: ignore[import-untyped]
@@ -40,13 +40,21 @@ def known_photographs(run: Path) -> list[Known]:
     return [Known(row["path"], row["sha256"], int(row["label"])) for row in rows if row["source"] == "real"]
 
 
-def tested_photographs(run: Path) -> list[tuple[Known, float]]:
-    """Test photographs of the run's detector, which it never learned from, with its scores; for gold items."""
+class Tested(NamedTuple):
+    """A photograph of known label, the detector's score of it, and how the detector says it was captured."""
+
+    photograph: Known
+    score: float
+    captured: str
+
+
+def tested_photographs(run: Path) -> list[Tested]:
+    """Test photographs, which the run's detector never learned from, with what it says of them; for gold items."""
     try:
         card = json.loads((run / "detector.json").read_text(encoding="utf-8"))
         cell = run / "detector" / str(card["seed"]) / str(card["arm"]) / f"{card['dose']:g}"
-        table = pq.read_table(cell / "predictions.parquet", columns=["path", "score"]).to_pylist()
+        table = pq.read_table(cell / "predictions.parquet", columns=["path", "score", "captured"]).to_pylist()
     except (OSError, KeyError, ValueError):
         return []
     known = {photograph.path: photograph for photograph in known_photographs(run)}
-    return [(known[row["path"]], float(row["score"])) for row in table if row["path"] in known]
+    return [Tested(known[row["path"]], float(row["score"]), row["captured"]) for row in table if row["path"] in known]

@@ -107,11 +107,13 @@ def test_the_kind_of_capture_is_called_by_its_name_whatever_its_strength(fitted:
     for condition, name in ((None, "as in training"), (FAR, "moved"), (HIDING, "hidden"), (HARMLESS, "moved")):
         called = fitted.called(torch.from_numpy(fresh(condition)[1].pooled))
         assert (called == fitted.names.index(name)).float().mean() > 0.99, name
-    halves = fresh()[1]
-    halves.pooled[:, 7 + np.array([FAR, HARMLESS])] += 7  # of both strengths: neither alone is certain
-    assert (fitted.called(torch.from_numpy(halves.pooled)) == 1).float().mean() > 0.99
-    untaught = CaptureConditions(2, FEATURES, KINDS)
-    assert untaught.called(torch.from_numpy(halves.pooled)).sum() == 0
+
+
+def test_strengths_of_one_kind_are_added_up_and_until_fitted_all_is_as_in_training() -> None:
+    made, pooled = CaptureConditions(2, FEATURES, KINDS), torch.zeros(3, 7 + 2 * FEATURES)
+    assert made.called(pooled).tolist() == [0, 0, 0]
+    made.bias.copy_(torch.tensor([0.10, 0.28, 0.34, 0.28]).log())  # twice 0.28 are more than 0.34
+    assert made.called(pooled).tolist() == [made.names.index("moved")] * 3
 
 
 def test_an_unknown_condition_is_taken_for_the_most_similar_one(fitted: CaptureConditions) -> None:

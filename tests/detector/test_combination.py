@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.special import expit
 
-from counterfeit.detector.combination import SURE, Combination
+from counterfeit.detector.combination import SURE, Combination, unbound
 from counterfeit.errors import UserError
 
 
@@ -28,6 +28,7 @@ def test_logits_beyond_all_evidence_keep_their_order_and_hardly_grow() -> None:
     within = far.abs() <= SURE
     torch.testing.assert_close(logit[within], far[within])
     torch.testing.assert_close(combination.unbounded(far[:, None]), far)
+    torch.testing.assert_close(unbound(logit), far, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(logit, -logit.flip(0))
     assert logit[-1] == pytest.approx(SURE + np.log1p(200 - SURE))
     probability = expit(logit[-10:].double().numpy())

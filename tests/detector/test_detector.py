@@ -8,7 +8,7 @@ from safetensors.torch import load, save
 from sklearn.metrics import roc_auc_score
 
 from counterfeit.backbone import Embeddings, GenuineBank, GenuineGaussian, GenuinePlaces, cross_fitting_folds
-from counterfeit.data.transforms import CAPTURES
+from counterfeit.data.transforms import KINDS_OF_CAPTURE
 from counterfeit.detector import Copies, Detector, TrainingSet, score_parts, train_detector
 from counterfeit.detector.batches import HeadBatches
 from counterfeit.detector.heads import PatchHeads, floored, top_mean
@@ -91,7 +91,7 @@ def test_copies_teach_what_a_condition_does_and_maps_agree_with_scores() -> None
     probability = corrected.captures.probability(torch.from_numpy(blurred(fresh).pooled))
     assert (probability.argmax(1) == 5).all()
     called = corrected.captures.called(torch.from_numpy(blurred(fresh).pooled))
-    assert {corrected.captures.names[number] for number in called} == {CAPTURES[5]} == {"WebP"}
+    assert {corrected.captures.names[number] for number in called} == {KINDS_OF_CAPTURE[5]} == {"WebP"}
     images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         torch.testing.assert_close(corrected.with_maps(images)[0], corrected(images))

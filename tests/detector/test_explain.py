@@ -81,7 +81,8 @@ def test_evidence_is_weighed_as_in_the_combination():
 def test_gradients_add_up_to_the_logit_over_that_of_the_blurred_image(detector, images):
     maps = gradient_map(detector, images[:1], steps=32)
     with torch.inference_mode():
-        sharp, base = (detector.combination.unbounded(detector.seen(x)) for x in (images[:1], blurred(images[:1])))
+        parts = (detector.image_parts(x) for x in (images[:1], blurred(images[:1])))
+        sharp, base = (detector.combination.unbounded(x) for x in parts)
     assert maps.sum().item() == pytest.approx((sharp - base).item(), rel=0.1)
 
 

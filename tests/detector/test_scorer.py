@@ -147,10 +147,10 @@ def test_scores_are_in_the_order_given_across_batches(scorer: Scorer) -> None:
     expected = probability_of(np.array([8 * shade / 255 - 4 for shade in shades]))
     np.testing.assert_allclose([score.probability for score in scores], expected, atol=1e-6)
     pixels = np.stack([decode_photograph(grey(shade), SIZE) for shade in shades])
-    known = scorer.known(pixels)
-    np.testing.assert_allclose(known[:, 0], expected, atol=1e-6)
-    assert [scorer.card.captures[number] for number in known[:, 1].astype(int)] == [one.captured for one in scores]
-    assert scorer.score([]) == [] and scorer.known(np.empty((0, 64, 64, 3), np.uint8)).shape == (0, 2)
+    kept = scorer.kept(pixels)
+    np.testing.assert_allclose(kept[:, 0], expected, atol=1e-6)
+    assert [scorer.card.captures[number] for number in kept[:, 1].astype(int)] == [one.captured for one in scores]
+    assert scorer.score([]) == [] and scorer.kept(np.empty((0, 64, 64, 3), np.uint8)).shape == (0, 2)
 
 
 def test_how_a_photograph_was_captured_is_told_by_its_name(scorer: Scorer) -> None:

@@ -272,7 +272,7 @@ def test_unfinished_scores_of_another_folder_are_refused(tmp_path: Path) -> None
 
     with pytest.raises(KeyboardInterrupt):
         score(draw(tmp_path / "a", 1), tmp_path / "out", tmp_path / "cache", engine=Engine(0, stop))
-    with pytest.raises(UserError, match="another detector, engine or folder"):
+    with pytest.raises(UserError, match="another detector, engine, folder or version"):
         score(draw(tmp_path / "b", 1), tmp_path / "out", tmp_path / "cache")
     assert score(tmp_path / "a", tmp_path / "out", tmp_path / "cache")["ok"] == 1
 

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from counterfeit.detector.engine import Outputs
 from counterfeit.evaluation.comparison import Comparison
 from counterfeit.report.model_card import model_card
 
@@ -53,6 +54,7 @@ def test_the_hub_finds_its_fields_and_the_metrics_of_the_arm(full_run):
     for section in ("How to get started", "Intended use", "Forbidden use", "Limitations", "Data", "Metrics", "Files"):
         assert f"\n## {section}\n" in body
     assert "Operating point: 0.2500, chosen by `fpr<=0.05` on 40 genuine and 9 counterfeit" in body
+    assert all(f"`{name}`" in body for name in Outputs._fields)
     assert "at 96 pixels" in body and body.endswith("They agree.\n")
 
 

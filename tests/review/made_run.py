@@ -32,7 +32,10 @@ def make_run(folder: Path, count: int = 12) -> Path:
         rows.append({"path": path, "label": label, "group": f"g{number}", "kind": "", "sha256": digest})
     table = pa.Table.from_pylist([row | {"source": "real"} for row in rows])
     pq.write_table(table, run / "manifest.parquet")
-    scores = [{"path": row["path"], "score": (number + 0.5) / count} for number, row in enumerate(rows)]
+    scores = [
+        {"path": row["path"], "score": (number + 0.5) / count, "captured": ("as in training", "blurred")[number % 2]}
+        for number, row in enumerate(rows)
+    ]
     pq.write_table(pa.Table.from_pylist(scores), cell / "predictions.parquet")
     (run / "config.yaml").write_text(yaml.safe_dump({"data": {"root": str(root), "size": 64}}))
     torch.manual_seed(0)
