@@ -1,7 +1,7 @@
 """What photographs that were captured otherwise are said to be: a table for docs/benchmarks.md.
 
-    python -m counterfeit.fit --seeds '[4,5,6]' --experiment.arms '[real]' --out runs/captures
-    python benchmarks/captures.py runs/captures
+    python -m counterfeit.fit --seeds '[4,5,6]' --experiment.arms '[real]' --stages '[data,detector]' --out runs/seen
+    python benchmarks/captures.py runs/seen
 
 Test photographs, as they are and under each corruption of ``evaluate --robustness``, are looked at by the detector of
 arm ``real`` of each seed. Corruptions are made otherwise than the copies that the detector learned from, and two of
