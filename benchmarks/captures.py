@@ -3,9 +3,9 @@
     python -m counterfeit.fit --seeds '[4,5,6]' --experiment.arms '[real]' --stages '[data,detector]' --out runs/seen
     python benchmarks/captures.py runs/seen
 
-Test photographs, as they are and under each corruption of ``evaluate --robustness``, are looked at by the detector of
-arm ``real`` of each seed. Corruptions are made otherwise than the copies that the detector learned from, and two of
-them are not among its conditions.
+Test photographs, as they are and under each corruption of ``evaluate --robustness``, here at the working size, are
+looked at by the detector of arm ``real`` of each seed. Corruptions are made otherwise than the copies that the detector
+learned from, and two of them are not among its conditions.
 """
 
 import argparse
@@ -13,15 +13,13 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from counterfeit.evaluation.bootstrap import exact_where_all_agree, group_weights, resampled_mean
+from counterfeit.evaluation.bootstrap import exact_where_all_agree, mean_over_seeds
 from counterfeit.evaluation.rebuild import read_config
 from counterfeit.evaluation.robustness import CORRUPTIONS
 from counterfeit.experiment.reopen import reopen
 
-RESAMPLES = 1000
 KIND = {
     "none": "as in training", "JPEG 90": "JPEG", "JPEG 70": "JPEG", "JPEG 50": "JPEG", "JPEG 30": "JPEG",
     "double JPEG": "JPEG", "WebP 50": "WebP", "down and up 2x": "shrunk", "crop 80 %": "cropped",
@@ -46,22 +44,14 @@ def called(run: Path, number: int, most: int) -> tuple[Called, NDArray[np.str_]]
     pixels, found = seed.data.pixels(rows), {}
     for name, corrupt in CORRUPTIONS.items():
         corrupted = np.stack([corrupt(image, i) for i, image in enumerate(pixels)])
-        with torch.inference_mode():
-            numbers = captures.called(torch.from_numpy(seed.embedder(corrupted).pooled))
-        found[name] = np.array(captures.names)[numbers.numpy()]
+        found[name] = np.array(captures.said(seed.embedder(corrupted).pooled))
     return found, seed.data.photos.group[rows].astype(str)
 
 
 def share(hits: list[NDArray[np.bool_]], groups: list[NDArray[np.str_]]) -> str:
     """Mean share over seeds in per cent with its 95 % interval, from a bootstrap over groups and seeds."""
-    names = np.unique(np.concatenate(groups))
-    weights = group_weights(len(names), RESAMPLES, seed=0)
-    replicates = []
-    for hit, group in zip(hits, groups, strict=True):
-        drawn = weights[:, np.searchsorted(names, group)]
-        replicates.append(drawn @ hit / drawn.sum(1))
-    found = resampled_mean(np.array([hit.mean() for hit in hits]), np.stack(replicates, axis=1))
-    found = exact_where_all_agree(found, len(names))
+    found = mean_over_seeds([hit.astype(float) for hit in hits], groups)
+    found = exact_where_all_agree(found, len(np.unique(np.concatenate(groups))))
     return f"{100 * found.estimate:.1f} [{100 * max(0.0, found.low):.1f}, {100 * min(1.0, found.high):.1f}]"
 
 

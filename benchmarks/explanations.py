@@ -24,7 +24,7 @@ from torch import Tensor
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import Detector
 from counterfeit.detector.explain import covered_cells, evidence_map, gradient_map, occlusion_effect, pointing_hits
-from counterfeit.evaluation.bootstrap import group_weights, resampled_mean
+from counterfeit.evaluation.bootstrap import mean_over_seeds
 from counterfeit.experiment.tensors import load_heads
 
 MAPS = {"evidence": evidence_map, "gradient": gradient_map}
@@ -102,15 +102,7 @@ def hits(name: str, maps: Tensor, masks: Tensor) -> Values:
 
 def interval(seeds: list[Values], key: str, unit: int) -> str:
     """Mean over seeds with its 95 % interval from a bootstrap over labels and seeds."""
-    names = np.unique(np.concatenate([seed["group"] for seed in seeds]))
-    weights = group_weights(len(names), 2000, seed=0)
-    actual, replicates = [], []
-    for seed in seeds:
-        value = seed[key]
-        drawn = weights[:, np.searchsorted(names, seed["group"][: len(value)])]
-        actual.append(value.mean())
-        replicates.append(drawn @ value / drawn.sum(axis=1))
-    mean = resampled_mean(np.array(actual), np.stack(replicates, axis=1))
+    mean = mean_over_seeds([seed[key] for seed in seeds], [seed["group"] for seed in seeds])
     return f"{unit * mean.estimate:.{1 if unit == 100 else 2}f} [{unit * mean.low:.2f}, {unit * mean.high:.2f}]"
 
 

@@ -236,7 +236,7 @@ def _harmless(grid: Grid, keys: Sequence[tuple[str, int]], sizes: Sequence[int])
             found, _ = pooled(part, "synthetic", "real", metric)
             met = found is not None and found.high >= HARM
             name = f"no harm found: synthetic - real, {_word(metric)}"
-            yield Bar(name, where, "interval not below -1 pp", found, _of(found, met))
+            yield Bar(name, where, "interval not wholly below -1 pp", found, _of(found, met))
     for key in (key for key in keys if key[0] == "print_scan_codes"):
         where = f"{key[0]}, {key[1]}, left solved"
         yield _at_least(grid.get(key, {}), "synthetic", "real", "recall_at_1pct_fpr", HARM, where)

@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from counterfeit.data.images import decode_image
+from counterfeit.data.transforms import KINDS_OF_CAPTURE
 from counterfeit.detector import Detector
 from counterfeit.evaluate import main as evaluate
 from counterfeit.evaluation.robustness import CORRUPTIONS
@@ -137,6 +138,7 @@ def test_predictions_are_of_test_images_only_and_the_same_in_every_arm(finished:
         scores = table["score"].to_numpy()
         assert ((scores >= 0) & (scores <= 1)).all()
         assert len(np.unique(scores)) > 10
+        assert set(table["captured"].to_pylist()) <= set(KINDS_OF_CAPTURE)
 
 
 def test_synthetic_images_stem_from_training_photographs(finished: tuple[Path, str]) -> None:
@@ -355,8 +357,11 @@ def test_a_tuned_detector_ships_with_its_backbone_and_scores_as_in_the_experimen
     data = command_line([*tiny, "--data.size=64"]).plan().data
     pixels = [decode_image(data.folder / path, 64) for path in table["path"].to_pylist()]
     with torch.inference_mode():
-        scores = torch.sigmoid(shipped(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)))
+        logits, _, _, called = shipped.with_maps(torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2))
+    scores = torch.sigmoid(logits)
     assert scores.numpy() == pytest.approx(table["score"].to_numpy(), abs=1e-3)
+    said = np.array(shipped.captures.names)[called.numpy()]
+    assert (said == table["captured"].to_numpy(zero_copy_only=False)).mean() > 0.9
     before = predictions(out)
     for path in out.glob("detector/*/*/*/predictions.parquet"):
         path.unlink()  # read from tuned.safetensors again, not trained again
@@ -389,6 +394,8 @@ def test_robustness_is_measured_and_continued(finished: tuple[Path, str], capsys
     stored = next(arm for arm in comparison["arms"] if arm["arm"] == "real")
     # The same photographs, decoded by way of their own resolution.
     assert abs(clean["auroc"][0] - stored["levels"]["auroc"]["estimate"]) < 0.05
+    as_it_is, blurred = (pq.read_table(out / f"robustness/{name}.parquet") for name in ("none", "blur"))
+    assert as_it_is["captured"] != blurred["captured"]
     # A part that is lost is made again, the others are read.
     before = {part.name: part.stat().st_mtime_ns for part in (out / "robustness").glob("*.parquet")}
     (out / "robustness" / "blur.parquet").unlink()

@@ -86,6 +86,11 @@ class CaptureConditions(nn.Module):
         """Numbers ``(N,)`` in ``names`` of the most probable kind of capture, from pooled features ``(N, D)``."""
         return (self.probability(pooled) @ self.kind).argmax(1)
 
+    def said(self, pooled: NDArray[np.float32]) -> list[str]:
+        """Names ``(N,)`` of the most probable kind of capture, from pooled features ``(N, D)``."""
+        with torch.inference_mode():
+            return [self.names[number] for number in self.called(torch.from_numpy(pooled)).tolist()]
+
     def forward(self, parts: Tensor, pooled: Tensor) -> Tensor:
         """Corrected parts ``(N, P)`` of parts ``(N, P)`` and pooled features ``(N, D)``."""
         probability = self.probability(pooled)

@@ -43,7 +43,7 @@ class Card:
     def __post_init__(self) -> None:
         """Raise ``ValueError`` where a kind of capture has no name."""
         if not self.captures or not all(isinstance(kind, str) for kind in self.captures):
-            raise ValueError("captures are no list of names")
+            raise ValueError("names of captures")
 
     @property
     def size(self) -> int:

@@ -26,7 +26,7 @@ class Combination(nn.Module):
     """A weighted sum of standardised parts, scaled and shifted to a calibrated logit.
 
     Beyond 3000 to 1 the logit is :func:`bounded`: photographs keep their order, and the probability of one of something
-    else altogether still differs from 1. Nor does the last digit of its features, in which processors differ, show.
+    else altogether still differs from 1, and the last digit of its features, in which processors differ, hardly shows.
 
     All is kept in buffers: centre and scale of each part on genuine images, weights, slope and offset of the
     calibration (temperature scaling with an offset, Guo et al. 2017, Platt 1999), the threshold and the dose.

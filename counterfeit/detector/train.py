@@ -1,4 +1,4 @@
-"""Train a detector on one arm's training set: distances, heads, combination."""
+"""Train a detector on one arm's training set: distances, heads, correction, combination."""
 
 import numpy as np
 import pytorch_lightning as pl

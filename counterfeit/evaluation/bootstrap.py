@@ -1,5 +1,6 @@
 """A mean over seeds and its uncertainty: groups are resampled, training is a random effect of the seeds."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -89,6 +90,20 @@ def resampled_mean(actual: Array, replicates: Array, seed: int = 0) -> Resampled
         errors.training**0.5,
         _freedom(total, errors),
     )
+
+
+def mean_over_seeds(values: Sequence[Array], groups: Sequence[NDArray[np.str_]], resamples: int = 2000) -> Resampled:
+    """Mean over seeds of the mean over images, of which those of one group are drawn together, alike in all seeds.
+
+    `groups` has the names of each seed's images, `values` those of its images, or of its first ones.
+    """
+    names = np.unique(np.concatenate(groups))
+    weights = group_weights(len(names), resamples, seed=0)
+    replicates = []
+    for value, group in zip(values, groups, strict=True):
+        drawn = weights[:, np.searchsorted(names, group[: len(value)])]
+        replicates.append(drawn @ value / drawn.sum(axis=1))
+    return resampled_mean(np.array([value.mean() for value in values]), np.stack(replicates, axis=1))
 
 
 def exact_where_all_agree(mean: Resampled, groups: int, difference: bool = False) -> Resampled:

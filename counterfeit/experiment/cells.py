@@ -93,8 +93,6 @@ class Cells:
             embeddings = seed.data.embed(embedder, rows, view=0)
             parts = score_parts(detector, embeddings, known=known)
             score = probabilities(detector, parts)
-            with torch.inference_mode():
-                called = detector.captures.called(torch.from_numpy(embeddings.pooled))
             photos = seed.data.photos
             table = {
                 "arm": [arm] * len(rows),
@@ -105,7 +103,7 @@ class Cells:
                 "kind": photos.kind[rows].tolist(),
                 "label": photos.label[rows].tolist(),
                 "score": score.tolist(),
-                "captured": [detector.captures.names[number] for number in called.tolist()],
+                "captured": detector.captures.said(embeddings.pooled),
             }
             columns = {name: parts[:, i].tolist() for i, name in enumerate(PARTS)}
             write_table(pa.table({"path": table["path"], **columns}), path.with_name("parts.parquet"))

@@ -137,9 +137,10 @@ def _corrupted(file: Path, path: str, size: int, corruption: Corruption) -> NDAr
 
 
 def _scored(cell: _Cell, images: list[str], parts: list[dict[Embedder, Embeddings]]) -> pa.Table:
-    """The cell's predictions with the scores of the corrupted images in place of its own."""
+    """The cell's predictions with what is said of the corrupted images in place of its own."""
     position = {path: row for row, path in enumerate(images)}
     rows = np.array([position[path] for path in cell.tested["path"].to_pylist()])
     embeddings = Embeddings.concatenate([part[cell.embedder] for part in parts])[rows]
     score = probabilities(cell.detector, score_parts(cell.detector, embeddings))
-    return cell.tested.set_column(cell.tested.column_names.index("score"), "score", pa.array(score))
+    made = {"score": pa.array(score), "captured": pa.array(cell.detector.captures.said(embeddings.pooled))}
+    return pa.table({name: cell.tested[name] for name in cell.tested.column_names} | made)

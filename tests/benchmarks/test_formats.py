@@ -38,5 +38,5 @@ def test_every_corruption_but_marks_has_the_name_of_its_kind():
 def test_a_share_is_the_mean_over_seeds_and_groups_are_drawn_whole():
     hits, groups = [np.array([True, True, False, False])] * 2, [np.array(["a", "a", "b", "b"])] * 2
     low, high = re.fullmatch(r"50\.0 \[(.+), (.+)\]", share(hits, groups)).groups()
-    assert float(low) < 5 and float(high) > 95  # a quarter of the draws has one group alone
+    assert float(low) < 5 and float(high) > 95  # half of the draws have one group alone
     assert share([hit | True for hit in hits], groups) == "100.0 [15.8, 100.0]"  # two groups of two: 0.025 ** (1 / 2)

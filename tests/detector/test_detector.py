@@ -93,6 +93,8 @@ def test_copies_teach_what_a_condition_does_and_maps_agree_with_scores() -> None
     called = corrected.captures.called(torch.from_numpy(blurred(fresh).pooled))
     assert {corrected.captures.names[number] for number in called} == {KINDS_OF_CAPTURE[5]} == {"WebP"}
     images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+    corrected.captures.weight.zero_()  # of all conditions a little, whatever the images
+    corrected.captures.bias.zero_()
     with torch.inference_mode():
         torch.testing.assert_close(corrected.with_maps(images)[0], corrected(images))
 

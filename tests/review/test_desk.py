@@ -4,6 +4,7 @@ import io
 import shutil
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -80,8 +81,11 @@ def test_a_confirmed_counterfeit_becomes_a_reference_until_it_is_undone(desk):
     assert ("photo", item["id"]) not in kinds()
 
 
-def test_gold_items_look_like_the_others_and_their_truth_is_kept(desk):
+def test_gold_items_look_like_the_others_and_their_truth_is_kept(desk, made):
     gold = rows(desk, "origin = 'gold'")
+    (cell,) = made[1].glob("detector/*/*/*/predictions.parquet")
+    said = {row["path"]: row["captured"] for row in pq.ParquetFile(cell).read().to_pylist()}
+    assert [item["captured"] for item in gold] == [said[item["file"]] for item in gold]
     assert len(gold) == 4
     assert sum(item["truth"] for item in gold) == 2
     others = {item["name"] for item in rows(desk, "origin = 'scored'")}
