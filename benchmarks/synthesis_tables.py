@@ -14,6 +14,7 @@ from counterfeit.evaluation.metrics import Metric
 
 SHOWN: tuple[Metric, ...] = ("auroc", "recall_at_5pct_fpr")
 Key = tuple[str, int]  # set and training counterfeits
+AGAINST = ("real", "transplant", "unrefined", "synthetic-random", "procedural")  # what `synthetic` is pooled against
 WITHIN = 1.0  # pp AUROC below the best of its parts, at most
 
 
@@ -65,7 +66,8 @@ def tables(grid: Grid, kept: Mapping[Key, Kept], sets: Sequence[str], sizes: Seq
         "n: genuine + counterfeit test images and their groups, the fewest of any seed; all arms of a seed share them.",
         _differences(grid),
         "### Pooled over sets and sizes",
-        "Mean over the cells of set and size that have both arms. Within a set the sizes are averaged seed by seed and "
+        "Mean over the cells of set and size that have both arms: of the product against others, then of all others "
+        "against `real`. Within a set the sizes are averaged seed by seed and "
         "then bootstrapped over groups and seeds, as they share test images; sets are "
         "independent, so their variances add up (Student's quantile, Satterthwaite's degrees of freedom).",
         _pooled(grid),
@@ -104,13 +106,18 @@ def _differences(grid: Grid) -> str:
 
 
 def _pooled(grid: Grid) -> str:
+    sets = list(dict.fromkeys(name for name, _ in grid))
+    asked = [("synthetic", against, where) for against in AGAINST for where in ("all", *sets)]
+    asked += [(arm, "real", "all") for arm in dict.fromkeys(arm for cell in grid.values() for arm in cell)]
     rows = []
-    for against in ("real", "transplant", "unrefined", "synthetic-random"):
-        found = [pooled(grid, "synthetic", against, metric) for metric in SHOWN]
+    for arm, against, where in dict.fromkeys(asked):
+        part = {key: cell for key, cell in grid.items() if where in ("all", key[0])}
+        found = [pooled(part, arm, against, metric) for metric in SHOWN]
         cells = found[0][1]
-        fewest = min((len(seeds([grid[key]], "synthetic", against)) for key in cells), default=0)
-        rows.append([f"synthetic - {against}", len(cells), fewest, *(points(mean) for mean, _ in found)])
-    return markdown(["difference", "cells", "fewest seeds", "AUROC", "recall at 5 % FPR"], rows)
+        if cells and arm != against:
+            fewest = min(len(seeds([grid[key]], arm, against)) for key in cells)
+            rows.append([f"{arm} - {against}", where, len(cells), fewest, *(points(mean) for mean, _ in found)])
+    return markdown(["difference", "set", "cells", "fewest seeds", "AUROC", "recall at 5 % FPR"], rows)
 
 
 def _worth(grid: Grid, kept: Mapping[Key, Kept]) -> str:

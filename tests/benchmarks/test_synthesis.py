@@ -132,6 +132,16 @@ def test_tables_of_a_part_of_the_grid_name_what_is_missed(cells: dict[int, Cell]
     assert "nan" not in text
 
 
+def test_pooled_differences_are_of_each_set_and_of_all(cells: dict[int, Cell]) -> None:
+    grid = {("labels", 8): cells[8], ("magnetic_tile", 16): cells[16]}
+    text = tables(grid, {}, ("labels", "magnetic_tile"), (8, 16)).split("### Pooled")[1].split("### Worth")[0]
+    rows = [line.split(" | ")[:4] for line in text.splitlines() if line.startswith("| ")]
+    where = [row[1:3] for row in rows if row[0] == "| synthetic - real"]
+    assert where == [["all", "2"], ["labels", "1"], ["magnetic_tile", "1"]]
+    assert ["| oracle - real", "all", "2", "4"] in rows and ["| placebo - real", "all", "2", "4"] in rows
+    assert not any("procedural" in row[0] or row[0] == "| real - real" for row in rows)  # was not run; says nothing
+
+
 def test_the_picture_has_a_panel_for_each_set(cells: dict[int, Cell], tmp_path: Path) -> None:
     grid = {("labels", size): cell for size, cell in cells.items()}
     for sets in (("labels",), ("labels", "sneakers_af1")):
