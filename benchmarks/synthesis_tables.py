@@ -69,7 +69,8 @@ def tables(grid: Grid, kept: Mapping[Key, Kept], sets: Sequence[str], sizes: Seq
         "Mean over the cells of set and size that have both arms: of the product against others, then of all others "
         "against `real`. Within a set the sizes are averaged seed by seed and "
         "then bootstrapped over groups and seeds, as they share test images; sets are "
-        "independent, so their variances add up (Student's quantile, Satterthwaite's degrees of freedom).",
+        "independent, so their variances add up (Student's quantile, Satterthwaite's degrees of freedom). Where no "
+        "resample changes a difference, as on solved sets, its interval has no width: the groups are few, not certain.",
         _pooled(grid),
         "### Worth",
         "Gain of the bank against the gain of the oracle, which learns from more real counterfeits: as many times as "
