@@ -10,11 +10,8 @@ are there to compare with figures that were measured so (decision 0002), and for
 import argparse
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from benchmarks.real_data import SETS, section
-from counterfeit.data.manifest import read_manifest
-from counterfeit.fit import main as fit
+from benchmarks.real_data import REAL, finish, options, section
+from counterfeit.data.manifest import read_manifest, write_table
 
 
 def main() -> None:
@@ -22,25 +19,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--runs", type=Path, default=Path("runs/by-image"))
-    parser.add_argument("--set", choices=SETS[:-1], default="magnetic_tile")
+    parser.add_argument("--set", choices=REAL, default="magnetic_tile")
     parser.add_argument("--counterfeits", type=int, default=12)
     args = parser.parse_args()
-    root, run = args.data / args.set, args.runs / f"{args.set}-{args.counterfeits}"
+    run = args.runs / f"{args.set}-{args.counterfeits}"
     if not (run / "report.html").exists():
-        manifest = ungrouped(root, run.with_suffix(".parquet"))
-        options = ["--config", f"configs/{args.set}.yaml", "--data.root", str(root), "--data.manifest", str(manifest)]
-        code = fit([*options, "--data.counterfeits", str(args.counterfeits), "--out", str(run)])
-        if code:
-            raise SystemExit(code)
+        manifest = ungrouped(args.data / args.set, run.with_suffix(".parquet"))
+        chosen = options(args.set, args.data, args.counterfeits)
+        finish([*chosen, "--data.manifest", str(manifest), "--out", str(run)])
     print(section(f"{args.set}, split by image", run, args.counterfeits))
 
 
 def ungrouped(root: Path, path: Path) -> Path:
     """The manifest of a folder, written to ``path`` with a group of its own for every image."""
     table = read_manifest(root)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    column = table.schema.get_field_index("group")
-    pq.write_table(table.set_column(column, "group", table["path"]), path)
+    write_table(table.set_column(table.column_names.index("group"), "group", table["path"]), path)
     return path
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from counterfeit.evaluation.bootstrap import exact_where_all_agree, mean_over_seeds
+from counterfeit.evaluation.bootstrap import exact_where_all_agree, resampled_mean_of_images
 from counterfeit.evaluation.rebuild import read_config
 from counterfeit.evaluation.robustness import CORRUPTIONS
 from counterfeit.experiment.reopen import reopen
@@ -50,7 +50,7 @@ def called(run: Path, number: int, most: int) -> tuple[Called, NDArray[np.str_]]
 
 def share(hits: list[NDArray[np.bool_]], groups: list[NDArray[np.str_]]) -> str:
     """Mean share over seeds in per cent with its 95 % interval, from a bootstrap over groups and seeds."""
-    found = mean_over_seeds([hit.astype(float) for hit in hits], groups)
+    found = resampled_mean_of_images([hit.astype(float) for hit in hits], groups)
     found = exact_where_all_agree(found, len(np.unique(np.concatenate(groups))))
     return f"{100 * found.estimate:.1f} [{100 * max(0.0, found.low):.1f}, {100 * min(1.0, found.high):.1f}]"
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import Detector
 from counterfeit.detector.explain import covered_cells, evidence_map, gradient_map, occlusion_effect, pointing_hits
-from counterfeit.evaluation.bootstrap import mean_over_seeds
+from counterfeit.evaluation.bootstrap import resampled_mean_of_images
 from counterfeit.experiment.tensors import load_heads
 
 MAPS = {"evidence": evidence_map, "gradient": gradient_map}
@@ -102,7 +102,9 @@ def hits(name: str, maps: Tensor, masks: Tensor) -> Values:
 
 def interval(seeds: list[Values], key: str, unit: int) -> str:
     """Mean over seeds with its 95 % interval from a bootstrap over labels and seeds."""
-    mean = mean_over_seeds([seed[key] for seed in seeds], [seed["group"] for seed in seeds])
+    values = [seed[key] for seed in seeds]  # occlusion is of the first images alone
+    groups = [seed["group"][: len(value)] for seed, value in zip(seeds, values, strict=True)]
+    mean = resampled_mean_of_images(values, groups)
     return f"{unit * mean.estimate:.{1 if unit == 100 else 2}f} [{unit * mean.low:.2f}, {unit * mean.high:.2f}]"
 
 

@@ -17,7 +17,8 @@ from counterfeit.evaluation.comparison import Comparison, points
 from counterfeit.evaluation.metrics import auroc, recall_at_fpr
 from counterfeit.fit import main as fit
 
-SETS = ("magnetic_tile", "sneakers_af1", "print_scan_codes", "labels")
+REAL = ("magnetic_tile", "sneakers_af1", "print_scan_codes")
+SETS = (*REAL, "labels")
 DRAWN = 16  # training counterfeits of the drawn labels
 BEGIN, END = "<!-- real data: begin -->", "<!-- real data: end -->"
 METRICS = ("auroc", "recall_at_1pct_fpr", "recall_at_5pct_fpr")
@@ -38,14 +39,22 @@ def main() -> None:
     for name in args.sets:
         run = args.runs / f"{name}-{counts[name]}"
         if not (run / "report.html").exists():
-            real = ["--config", f"configs/{name}.yaml", "--data.root", str(args.data / name)]
-            options = [*(real if name != "labels" else []), "--data.counterfeits", str(counts[name])]
-            code = fit([*options, "--seeds", "[0,1,2,3,4]", "--out", str(run)])
-            if code:
-                raise SystemExit(code)
+            finish([*options(name, args.data, counts[name]), "--seeds", "[0,1,2,3,4]", "--out", str(run)])
     finished = [name for name in SETS if (args.runs / f"{name}-{counts[name]}" / "report.html").exists()]
     sections = [section(name, args.runs / f"{name}-{counts[name]}", counts[name]) for name in finished]
     replace(args.out, "\n\n".join(sections))
+
+
+def options(name: str, data: Path, counterfeits: int) -> list[str]:
+    """Those of ``counterfeit.fit`` for a set below ``data``, or for the drawn labels."""
+    real = ["--config", f"configs/{name}.yaml", "--data.root", str(data / name)]
+    return [*(real if name in REAL else []), "--data.counterfeits", str(counterfeits)]
+
+
+def finish(arguments: list[str]) -> None:
+    """Run ``counterfeit.fit`` to its end, or end as it did."""
+    if code := fit(arguments):
+        raise SystemExit(code)
 
 
 def section(name: str, run: Path, counterfeits: int) -> str:

@@ -108,16 +108,23 @@ def _differences(grid: Grid) -> str:
 
 def _pooled(grid: Grid) -> str:
     sets = list(dict.fromkeys(name for name, _ in grid))
-    asked = [("synthetic", against, where) for against in AGAINST for where in ("all", *sets)]
-    asked += [(arm, "real", "all") for arm in dict.fromkeys(arm for cell in grid.values() for arm in cell)]
+    together = {
+        "all": sets,
+        "all real ones": [name for name in sets if name != "labels"],
+        "all but codes": [name for name in sets if name != "print_scan_codes"],
+        **{name: [name] for name in sets},
+    }
+    others = dict.fromkeys(arm for cell in grid.values() for arm in cell if arm not in ("real", "synthetic"))
+    asked = [("synthetic", against, where) for against in AGAINST for where in together]
+    asked += [(arm, "real", "all") for arm in others]
     rows = []
-    for arm, against, where in dict.fromkeys(asked):
-        part = {key: cell for key, cell in grid.items() if where in ("all", key[0])}
+    for arm, against, where in asked:
+        part = {key: cell for key, cell in grid.items() if key[0] in together[where]}
         found = [pooled(part, arm, against, metric) for metric in SHOWN]
-        cells = found[0][1]
-        if cells and arm != against:
+        if cells := found[0][1]:
             fewest = min(len(seeds([grid[key]], arm, against)) for key in cells)
-            rows.append([f"{arm} - {against}", where, len(cells), fewest, *(points(mean) for mean, _ in found)])
+            means = [points(mean) for mean, _ in found]
+            rows.append([f"{arm} - {against}", where, len(cells), fewest, *means])
     return markdown(["difference", "set", "cells", "fewest seeds", "AUROC", "recall at 5 % FPR"], rows)
 
 

@@ -92,16 +92,18 @@ def resampled_mean(actual: Array, replicates: Array, seed: int = 0) -> Resampled
     )
 
 
-def mean_over_seeds(values: Sequence[Array], groups: Sequence[NDArray[np.str_]], resamples: int = 2000) -> Resampled:
+def resampled_mean_of_images(
+    values: Sequence[Array], groups: Sequence[NDArray[np.str_]], resamples: int = 2000
+) -> Resampled:
     """Mean over seeds of the mean over images, of which those of one group are drawn together, alike in all seeds.
 
-    `groups` has the names of each seed's images, `values` those of its images, or of its first ones.
+    `values` has each seed's images, `groups` the names of their groups.
     """
     names = np.unique(np.concatenate(groups))
     weights = group_weights(len(names), resamples, seed=0)
     replicates = []
     for value, group in zip(values, groups, strict=True):
-        drawn = weights[:, np.searchsorted(names, group[: len(value)])]
+        drawn = weights[:, np.searchsorted(names, group)]
         replicates.append(drawn @ value / drawn.sum(axis=1))
     return resampled_mean(np.array([value.mean() for value in values]), np.stack(replicates, axis=1))
 

@@ -137,7 +137,8 @@ def test_pooled_differences_are_of_each_set_and_of_all(cells: dict[int, Cell]) -
     text = tables(grid, {}, ("labels", "magnetic_tile"), (8, 16)).split("### Pooled")[1].split("### Worth")[0]
     rows = [line.split(" | ")[:4] for line in text.splitlines() if line.startswith("| ")]
     where = [row[1:3] for row in rows if row[0] == "| synthetic - real"]
-    assert where == [["all", "2"], ["labels", "1"], ["magnetic_tile", "1"]]
+    of_all = [["all", "2"], ["all real ones", "1"], ["all but codes", "2"]]
+    assert where == [*of_all, ["labels", "1"], ["magnetic_tile", "1"]]
     assert ["| oracle - real", "all", "2", "4"] in rows and ["| placebo - real", "all", "2", "4"] in rows
     assert not any("procedural" in row[0] or row[0] == "| real - real" for row in rows)  # was not run; says nothing
 

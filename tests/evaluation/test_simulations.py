@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from counterfeit.evaluation import bootstrap, power
-from counterfeit.evaluation.bootstrap import group_weights, resampled_mean
+from counterfeit.evaluation.bootstrap import group_weights, resampled_mean, resampled_mean_of_images
 from counterfeit.evaluation.compare import compare_scores
 from counterfeit.evaluation.metrics import METRICS, auroc, replicate_metrics
 from counterfeit.evaluation.power import groups_needed
@@ -215,3 +215,15 @@ def test_a_larger_pilot_names_the_same_size():
 def test_examples_in_the_docstrings():
     assert doctest.testmod(power).failed == 0
     assert doctest.testmod(bootstrap).failed == 0
+
+
+def test_a_mean_of_images_draws_a_group_whole_and_alike_in_all_seeds():
+    groups = [np.array(["a", "a", "b"]), np.array(["b", "a"])]
+    mean = resampled_mean_of_images([np.array([1.0, 1.0, 0.0]), np.array([0.0, 1.0])], groups)
+    assert mean.estimate == pytest.approx((2 / 3 + 1 / 2) / 2)
+    # Two draws of two groups: "a" alone gives 1 in both seeds, "b" alone 0, each in a quarter of the cases.
+    assert mean.images_error == pytest.approx(np.std([0.0, 7 / 12, 7 / 12, 1.0]), abs=0.02)
+    certain = resampled_mean_of_images([np.ones(3), np.ones(2)], groups)
+    assert (certain.low, certain.estimate, certain.high) == (1.0, 1.0, 1.0)
+    with pytest.raises(ValueError):
+        resampled_mean_of_images([np.ones(2), np.ones(2)], groups)  # an image without its group
