@@ -1,7 +1,7 @@
 """Kinds of counterfeit that no detector has met, with and without synthesis, as a table for docs/benchmarks.md.
 
-    python benchmarks/unseen.py                        # tiles and drawn labels; resumable, an hour and a half on one processor
-    python benchmarks/unseen.py --sets labels --seeds 0 1
+    python -m benchmarks.unseen                        # tiles and drawn labels; resumable, an hour and a half
+    python -m benchmarks.unseen --sets labels --seeds 0 1
 
 Each kind in turn is held out of training and validation, and tested on. Other options are those of ``counterfeit.fit``.
 """
