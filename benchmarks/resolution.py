@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backbones", nargs="+", default=["tf_efficientnet_lite0", "tf_efficientnet_lite2"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     args, others = parser.parse_known_args(arguments)
+    if len(args.sizes) * len(args.backbones) < 2:
+        parser.error("one size with one backbone has nothing to be compared with: name another of either")
     known, tables = args.counterfeits or "all", []
     others += ["--data.counterfeits", str(args.counterfeits)] if args.counterfeits else []
     for backbone in args.backbones:

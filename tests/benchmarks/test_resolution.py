@@ -1,7 +1,8 @@
 import numpy as np
 import pyarrow as pa
+import pytest
 
-from benchmarks.resolution import renamed, table
+from benchmarks.resolution import main, renamed, table
 
 
 def predictions(seed: int, shift: float) -> pa.Table:
@@ -26,3 +27,10 @@ def test_each_size_has_a_row_with_its_gain_over_the_first() -> None:
     assert second[0] == "| lite0, 224 px" and second[3].startswith("+") and "pp [+" in second[3]
     assert float(second[1].split()[0]) > float(first[1].split()[0]) + 10
     assert "5 seeds" in text and "80 genuine and 40 counterfeit" in text
+
+
+def test_a_single_size_is_refused_before_anything_is_trained(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--sizes", "224", "--backbones", "tf_efficientnet_lite0"])
+    assert ended.value.code == 2
+    assert "nothing to be compared with" in capsys.readouterr().err
