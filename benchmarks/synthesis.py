@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from benchmarks.curve_picture import write_picture
+from benchmarks.real_data import SETS
 from benchmarks.synthesis_statistics import Cell, measure
 from benchmarks.synthesis_tables import Kept, Made, tables
 from counterfeit.data.files import write_text
@@ -42,7 +43,6 @@ from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.run import Plan
 from counterfeit.fit import command_line
 
-SETS = ("magnetic_tile", "sneakers_af1", "print_scan_codes", "labels")
 ARMS = (
     *("real", "transplant", "unrefined", "synthetic", "synthetic-random", "placebo"),
     *("smote", "mixup", "cutmix", "procedural", "oracle"),

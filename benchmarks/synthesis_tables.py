@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.real_data import REAL
 from benchmarks.synthesis_statistics import Bar, Grid, difference, judge, level, pooled, seeds, worth
 from counterfeit.detector import PARTS
 from counterfeit.evaluation.bootstrap import Resampled
@@ -108,12 +109,12 @@ def _differences(grid: Grid) -> str:
 
 def _pooled(grid: Grid) -> str:
     sets = list(dict.fromkeys(name for name, _ in grid))
-    together = {
-        "all": sets,
-        "all real ones": [name for name in sets if name != "labels"],
+    some = {
+        "all real ones": [name for name in sets if name in REAL],
         "all but codes": [name for name in sets if name != "print_scan_codes"],
-        **{name: [name] for name in sets},
     }
+    some = {where: names for where, names in some.items() if 1 < len(names) < len(sets)}  # no row twice
+    together = {"all": sets, **some, **{name: [name] for name in sets}}
     others = dict.fromkeys(arm for cell in grid.values() for arm in cell if arm not in ("real", "synthetic"))
     asked = [("synthetic", against, where) for against in AGAINST for where in together]
     asked += [(arm, "real", "all") for arm in others]

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.real_data import options
 from counterfeit.evaluation.metrics import Metric
 from counterfeit.fit import command_line
 
@@ -28,17 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args, others = parser.parse_known_args(arguments)
     for name in args.sets:
         run = args.work / name
-        if not (run / "holdout.json").exists():
-            experiment(name, run, args.shared, args.seeds, others)
+        experiment(name, run, args.shared, args.seeds, others)
         print(table(name, json.loads((run / "holdout.json").read_text())))
 
 
 def experiment(name: str, run: Path, shared: Path, seeds: Sequence[int], others: Sequence[str]) -> None:
     """Hold out every kind of a set in turn."""
-    root = [] if name == "labels" else ["--config", f"configs/{name}.yaml", "--data.root", str(shared / name)]
-    chosen = ["--data.counterfeits", str(COUNTERFEITS[name]), "--seeds", str(list(seeds)), "--out", str(run)]
+    chosen = [*options(name, shared, COUNTERFEITS[name]), "--seeds", str(list(seeds)), "--out", str(run)]
     arms = ["--experiment.arms", "[real,synthetic]", "--experiment.holdout_kind", "all"]
-    command_line([*root, *chosen, *arms, "--stages", "[data,holdout]", *others]).run_experiment()
+    command_line([*chosen, *arms, "--stages", "[data,holdout]", *others]).run_experiment()
 
 
 def table(name: str, found: dict[str, object]) -> str:
@@ -47,17 +46,18 @@ def table(name: str, found: dict[str, object]) -> str:
     lines = [
         f"{name}, {COUNTERFEITS[name]} training counterfeits of other kinds, {found['seeds']} seeds:",
         "",
-        f"| kind held out | tested, a seed | measure | real | {product} | {product} - real |",
-        "|---|---|---|---|---|---|",
+        f"| kind held out | tested, a seed | of this kind alone | measure | real | {product} | {product} - real |",
+        "|---|---|---|---|---|---|---|",
     ]
     for entry in found["kinds"]:  # type: ignore[attr-defined]
         for metric, title in METRICS.items():
             real, synthetic = (f"{100 * entry['arms'][arm][metric][0]:.1f}" for arm in ("real", product))
             tested = f"{entry['n_counterfeit']} of {entry['n_counterfeit'] + entry['n_genuine']}"
-            cells = (entry["kind"], tested, title, real, synthetic, points(entry["differences"][metric]))
+            found_there = (title, real, synthetic, points(entry["differences"][metric]))
+            cells = (entry["kind"], tested, str(entry["n_alone"]), *found_there)
             lines.append("| " + " | ".join(cells) + " |")
     for metric, title in METRICS.items():
-        lines.append(f"| **mean over kinds** | | {title} | | | **{points(found['average'][metric])}** |")  # type: ignore[index]
+        lines.append(f"| **mean over kinds** | | | {title} | | | **{points(found['average'][metric])}** |")  # type: ignore[index]
     return "\n".join([*lines, ""])
 
 

@@ -132,14 +132,19 @@ def test_tables_of_a_part_of_the_grid_name_what_is_missed(cells: dict[int, Cell]
     assert "nan" not in text
 
 
-def test_pooled_differences_are_of_each_set_and_of_all(cells: dict[int, Cell]) -> None:
-    grid = {("labels", 8): cells[8], ("magnetic_tile", 16): cells[16]}
-    text = tables(grid, {}, ("labels", "magnetic_tile"), (8, 16)).split("### Pooled")[1].split("### Worth")[0]
-    rows = [line.split(" | ")[:4] for line in text.splitlines() if line.startswith("| ")]
+def pooled_rows(grid: dict[tuple[str, int], Cell]) -> list[list[str]]:
+    text = tables(grid, {}, [name for name, _ in grid], (8, 16)).split("### Pooled")[1].split("### Worth")[0]
+    return [line.split(" | ")[:4] for line in text.splitlines() if line.startswith("| ")]
+
+
+def test_pooled_differences_are_of_each_set_of_some_together_and_of_all(cells: dict[int, Cell]) -> None:
+    rows = pooled_rows({("labels", 8): cells[8], ("magnetic_tile", 16): cells[16]})
     where = [row[1:3] for row in rows if row[0] == "| synthetic - real"]
-    of_all = [["all", "2"], ["all real ones", "1"], ["all but codes", "2"]]
-    assert where == [*of_all, ["labels", "1"], ["magnetic_tile", "1"]]
+    assert where == [["all", "2"], ["labels", "1"], ["magnetic_tile", "1"]]
     assert ["| oracle - real", "all", "2", "4"] in rows and ["| placebo - real", "all", "2", "4"] in rows
+    three = ("labels", "magnetic_tile", "print_scan_codes")
+    more = [row[1:3] for row in pooled_rows({(name, 8): cells[8] for name in three}) if row[0] == "| synthetic - real"]
+    assert more[:3] == [["all", "3"], ["all real ones", "2"], ["all but codes", "2"]] and len(more) == 6
     assert not any("procedural" in row[0] or row[0] == "| real - real" for row in rows)  # was not run; says nothing
 
 
