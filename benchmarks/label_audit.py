@@ -1,6 +1,6 @@
 """Are the synthetic counterfeits of drawn labels counterfeit? A detector trained on 2000 drawn counterfeits says.
 
-    python benchmarks/label_audit.py runs/labels-1 --work runs/label-audit
+    python -m benchmarks.label_audit runs/labels-1 --work runs/label-audit
 
 The judge learns from labels drawn with another seed than those of the runs: no donor is among its photographs. It
 confirms an image whose probability reaches its stored threshold. Beside the banks it is asked for counterfeits and
