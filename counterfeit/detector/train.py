@@ -13,6 +13,7 @@ from counterfeit.detector.captures import Copies
 from counterfeit.detector.heads import log_distances, with_distances
 from counterfeit.detector.module import Detector
 from counterfeit.detector.remembered import Remembered
+from counterfeit.detector.steady import capture_directions
 from counterfeit.detector.views import DISTANCES, fold_levels
 
 STEPS_PER_EPOCH = 50
@@ -61,6 +62,11 @@ def train_detector(
         scales = with_distances(patch_sample(patches), patch_sample(logarithms[torch.from_numpy(genuine)]))
         for heads in (detector.patch_heads, detector.mask_heads):
             heads.standardise_to(scales)
+        if copies is not None:
+            photographs = training.embeddings.patches[training.original]
+            std = detector.patch_heads.std[: photographs.shape[-1]]
+            is_genuine = training.label[training.original] == 0
+            detector.patch_heads.ignore(capture_directions(photographs, is_genuine, copies, std))
         if like is not None and training.adds_masks_alone:
             detector.take_over_heads(like)
         sizes = {"images": 256, "patches": 1536, "bags": 8}
