@@ -57,7 +57,7 @@ def bare_loop(refiner: Refiner, batches: RefinerBatches) -> None:
 
 
 def lightning_loop(refiner: Refiner, batches: RefinerBatches) -> None:
-    """The same under ``Trainer.fit``, as :func:`counterfeit.gan.train.train_refiner` runs it."""
+    """The same under ``Trainer.fit``, as :func:`counterfeit.gan.train.train_generator` runs it."""
     trainer = pl.Trainer(
         accelerator="cpu",
         max_epochs=1,

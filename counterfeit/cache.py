@@ -57,7 +57,7 @@ class ArrayCache:
         """Add one row for each key; keys that another process added meanwhile are left as they are.
 
         Args:
-            keys: ``N`` keys without line breaks.
+            keys: ``N`` keys without line breaks; of those given twice the first row counts.
             values: ``(N, *shape)``, cast to the type of the cache.
         """
         values = np.ascontiguousarray(values, dtype=self.dtype)
@@ -65,7 +65,8 @@ class ArrayCache:
             raise ValueError(f"{len(keys)} keys of rows {self.shape} do not fit values of shape {values.shape}")
         with naming(self._values), self._locked():
             self._refresh()
-            fresh = [i for i, key in enumerate(keys) if key not in self._index]
+            first = {key: i for i, key in reversed(list(enumerate(keys)))}
+            fresh = sorted(i for key, i in first.items() if key not in self._index)
             with self._values.open("r+b" if self._values.exists() else "w+b") as file:
                 file.seek(len(self._index) * self._row_bytes)
                 file.truncate()

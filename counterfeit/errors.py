@@ -4,6 +4,7 @@ import errno
 import functools
 import os
 import re
+import shlex
 import sys
 from argparse import ArgumentError
 from collections.abc import Callable, Iterator
@@ -46,6 +47,11 @@ def naming(path: Path) -> Iterator[None]:
         if error.filename is None and error.errno in FULL:
             error.filename = str(path)
         raise
+
+
+def continuing(run: Path) -> str:
+    """The command that continues the run in a folder, for messages."""
+    return f"python -m counterfeit.fit --config {shlex.quote(str(run / 'config.yaml'))} --out {shlex.quote(str(run))}"
 
 
 def refusal(error: OSError) -> str | None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from counterfeit.data.place import are_drawn
 from counterfeit.errors import DONE, GATE_FAILED, verb
 from counterfeit.evaluation.comparison import last_lines
 from counterfeit.evaluation.rebuild import read_config, rebuild_comparison
@@ -23,7 +24,7 @@ def evaluate(run: str, robustness: bool = False, gate: bool = False) -> int:
         The exit code, 0 or 3.
 
     Raises:
-        UserError: the folder holds no finished run.
+        UserError: the folder holds no run, or one whose detectors are not all there.
     """
     folder = Path(run)
     comparison = rebuild_comparison(folder)
@@ -33,7 +34,7 @@ def evaluate(run: str, robustness: bool = False, gate: bool = False) -> int:
 
         measure_robustness(folder, comparison)
     report = write_report(folder)
-    own = bool((read_config(folder).get("data") or {}).get("root"))
+    own = not are_drawn(read_config(folder).get("data") or {})
     print("\n".join(last_lines(comparison, report, own)))
     return GATE_FAILED if gate and comparison.verdict == "HURTS" else DONE
 

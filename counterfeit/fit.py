@@ -5,7 +5,6 @@ import gc
 import logging
 import os
 import re
-import shlex
 import signal
 import sys
 import threading
@@ -23,9 +22,10 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from counterfeit.backbone import load_backbone
 from counterfeit.data.datamodule import ProductData
+from counterfeit.data.place import are_drawn
 from counterfeit.detector import Detector
 from counterfeit.detector.engine import available_processors
-from counterfeit.errors import DONE, GATE_FAILED, TERMINATED, UserError, verb
+from counterfeit.errors import DONE, GATE_FAILED, TERMINATED, UserError, continuing, verb
 from counterfeit.evaluation.comparison import headline, last_lines
 from counterfeit.experiment import ExperimentSettings, Outcome, Stage, run
 from counterfeit.experiment.folder import next_run
@@ -160,7 +160,7 @@ def main(args: Sequence[str] | None = None) -> int:
 def _fit(args: Sequence[str] | None) -> int:
     cli = command_line(args)
     outcome = cli.run_experiment()
-    _print_end(outcome, own=bool(cli.config.data.root))
+    _print_end(outcome, own=not are_drawn(cli.config.data.as_dict()))
     hurts = outcome.comparison is not None and outcome.comparison.verdict == "HURTS"
     return GATE_FAILED if cli.config.gate and hurts else DONE
 
@@ -220,9 +220,8 @@ def _print_end(outcome: Outcome, own: bool) -> None:
     if outcome.comparison and outcome.report:
         lines = last_lines(outcome.comparison, outcome.report, own)
     else:
-        folder, config = (shlex.quote(str(path)) for path in (outcome.folder, outcome.folder / "config.yaml"))
         lines = headline(outcome.comparison) if outcome.comparison else []
-        lines += [f"next: python -m counterfeit.fit --config {config} --out {folder}"]
+        lines += [f"next: {continuing(outcome.folder)}"]
     print("", *lines, sep="\n")
 
 

@@ -10,15 +10,21 @@ from pathlib import Path
 from counterfeit.errors import UserError
 
 
-def check_free(folder: Path) -> None:
+def check_free(folder: Path, option: str = "--out") -> None:
     """Before the work: that the folder is empty or absent, and that something can be written beside it.
+
+    Args:
+        folder: to be written.
+        option: that named it, for the message.
 
     Raises:
         UserError: it is not.
     """
-    with writing(folder):
+    with writing(folder, option):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise UserError(f"--out {folder} exists and is not an empty folder; choose another one")
+            raise UserError(f"{option} {folder} exists and is not an empty folder; choose another one")
+        if folder.resolve() == Path.cwd():
+            raise UserError(f"{option} {folder} is the folder you are in, and would be replaced; name another one")
         above = next(path for path in folder.absolute().parents if path.exists())
         # Tried, as permissions do not tell all: root may write everywhere, but not to a disk that is read-only.
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=above):
@@ -26,9 +32,9 @@ def check_free(folder: Path) -> None:
 
 
 @contextmanager
-def draft(folder: Path) -> Iterator[Path]:
-    """A hidden folder that becomes ``folder`` if all went well, and vanishes if not."""
-    with writing(folder):
+def draft(folder: Path, option: str = "--out") -> Iterator[Path]:
+    """A hidden folder that becomes ``folder`` if all went well, else vanishes; arguments as of :func:`check_free`."""
+    with writing(folder, option):
         folder.parent.mkdir(parents=True, exist_ok=True)
         hidden = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
@@ -40,9 +46,9 @@ def draft(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path, option: str = "--out") -> Iterator[None]:
     """What the system refuses is the user's to mend, ``UserError``: another folder, an emptier disk."""
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot write --out {folder}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {option} {folder}: {error.strerror or error}") from error

@@ -21,7 +21,7 @@ from counterfeit.experiment.cells import digital_source
 from counterfeit.experiment.reopen import reopen
 from counterfeit.gan.finished import load_generate
 from counterfeit.gan.settings import GanSettings
-from counterfeit.gan.train import train_refiner
+from counterfeit.gan.train import train_generator
 from counterfeit.gan.transplant import Sources, to_pixels
 from counterfeit.options import Parser, check_seed
 from counterfeit.output import check_free, writing
@@ -92,11 +92,12 @@ def learn_digits(data: Digits, out: Path, gan: GanSettings, seed: int) -> str:
         check_free(out)
     pixels, label = read_digits(data, default_cache_folder())
     none = np.empty((len(label), 0, 0), np.float32), np.empty((len(label), 0), np.intp)
-    train_refiner(out, Sources(pixels, label, *none), gan, seed, flips=False)
+    train_generator(out, Sources(pixels, label, *none), gan, seed, flips=False)
     generate, done = load_generate(out, gan)
     if generate is None:
         raise UserError(
-            f"the training failed three times ({done['reason']}): try another --seed or a lower learning rate"
+            f"the training failed three times ({done['reason']}): try another --seed or a lower learning rate, "
+            "in another --out"
         )
     shown = torch.arange(10).repeat_interleave(COLUMNS)
     images = to_pixels(generate(shown, torch.Generator().manual_seed(seed)))

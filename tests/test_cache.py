@@ -42,6 +42,14 @@ def test_a_second_append_of_a_key_changes_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(cache.rows(["a", "b"])[:, 0, 0], [1, 2])
 
 
+def test_a_key_given_twice_at_once_has_its_first_row_and_moves_no_other(tmp_path: Path) -> None:
+    cache = open_cache(tmp_path)
+    cache.append(["a", "a", "b"], np.concatenate([row(1), row(9), row(2)]))
+    cache.append(["c"], row(3))
+    np.testing.assert_array_equal(cache.rows(["a", "b", "c"])[:, 0, 0], [1, 2, 3])
+    np.testing.assert_array_equal(open_cache(tmp_path).rows(["b", "c"])[:, 0, 0], [2, 3])
+
+
 def test_reopened_cache_has_the_rows(tmp_path: Path) -> None:
     open_cache(tmp_path).append(["a"], row(1))
     reopened = open_cache(tmp_path)

@@ -81,10 +81,11 @@ def test_the_gate_closes_on_harm_alone(hurt, capsys):
     assert main(["--run", str(hurt)]) == 0
 
 
-def test_own_photographs_are_followed_by_others_to_score(tmp_path, capsys):
+@pytest.mark.parametrize("key", ["root", "manifest"])
+def test_own_photographs_are_followed_by_others_to_score(tmp_path, capsys, key):
     run = finished_run(tmp_path / "my run", effect=0)
     with (run / "config.yaml").open("a") as config:
-        config.write("data:\n  root: photos\n")
+        config.write(f"data:\n  {key}: photos\n")
     assert main(["--run", str(run)]) == 0
     next_line = capsys.readouterr().out.splitlines()[-1]
     assert next_line == f"next: python -m counterfeit.predict FOLDER --run '{run}' --out scores"
@@ -114,6 +115,7 @@ def test_what_the_run_decided_itself_is_kept(hurt):
         (lambda run: (run / "comparison.json").write_text("[]"), "delete it, and it is made again"),
         (lambda run: [f.unlink() for f in run.glob("detector/*/*/*/predictions.parquet")], "holds no predictions"),
         (lambda run: [f.unlink() for f in run.glob("detector/*/real/*/predictions.parquet")], "no arm 'real'"),
+        (lambda run: [f.unlink() for f in run.glob("detector/*/synthetic/*/predictions.parquet")], "those of real: "),
     ],
 )
 def test_a_run_that_cannot_be_rebuilt_is_one_line(tmp_path, capsys, spoil, message):
@@ -124,6 +126,20 @@ def test_a_run_that_cannot_be_rebuilt_is_one_line(tmp_path, capsys, spoil, messa
     assert message in error
     assert "\n" not in error
     assert not (run / "report.html").exists()
+
+
+def test_an_unfinished_run_gets_no_verdict_and_can_be_continued(tmp_path, capsys):
+    run = finished_run(tmp_path / "my run", effect=0.0)
+    for arm in ("synthetic/0.3", "real/0"):
+        (run / "detector" / "2" / arm / "predictions.parquet").unlink()
+    config = "experiment: {arms: [synthetic, real], doses: [0.3]}\nseeds: [0, 1, 2]\n"
+    (run / "config.yaml").write_text(config)
+    before = sorted(run.rglob("*"))
+    assert main(["--run", str(run)]) == 2
+    assert sorted(run.rglob("*")) == before
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no predictions of synthetic of seed 2 and 1 more; continue it: " in line
+    assert line.endswith(f"python -m counterfeit.fit --config '{run}/config.yaml' --out '{run}'")
 
 
 @pytest.mark.parametrize("args", [[], ["--run", "elsewhere"], ["--run", "a", "--stages", "[gan]"]])

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from counterfeit.data.kinds import single_kinds
 from counterfeit.fit import main
-from counterfeit.report.slices import single_kinds
 
 PROJECT = Path(__file__).parents[1]
 SMOKE = [

@@ -41,6 +41,15 @@ def test_digits_are_trained_sampled_and_never_overwritten(tmp_path: Path, capsys
     assert "finished" in one_error(capsys) and (out / "samples.png").read_bytes() == before
 
 
+def test_another_seed_needs_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "digits"
+    assert main([*QUICK, "--out", str(out)]) == 0
+    (out / "samples.png").unlink()
+    capsys.readouterr()
+    assert main([*QUICK, "--seed", "5", "--out", str(out)]) == 2
+    assert "trained with seed 0: choose another --out" in one_error(capsys)
+
+
 def test_what_a_killed_training_left_is_completed(tmp_path: Path) -> None:
     out = tmp_path / "digits"
     assert main([*QUICK, "--out", str(out)]) == 0
@@ -62,6 +71,7 @@ def test_what_a_killed_training_left_is_completed(tmp_path: Path) -> None:
         ([*QUICK, "--gan.crop", "48"], "power of 2"),
         ([*QUICK, "--out", "FULL"], "not an empty folder"),
         (["--run", "RUN", "--out", "FULL"], "exists"),
+        (["--run", "RUN", "--out", "."], "the folder you are in"),
         ([*QUICK, "--out", "FILE"], "not an empty folder"),
         ([*QUICK, "--out", "NOWHERE"], "cannot write --out"),
         (["--run", "RUN", "--out", "NOWHERE"], "cannot write --out"),
@@ -69,7 +79,11 @@ def test_what_a_killed_training_left_is_completed(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_one_line(
-    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     places = {"RUN": tmp_path / "run", "FULL": tmp_path / "full"}
     for place in places.values():
@@ -78,6 +92,7 @@ def test_mistakes_are_one_line(
     letter.write_text("mine")
     places |= {"FILE": letter, "NOWHERE": letter / "below"}
     given = [str(places.get(option, option)) for option in options]
+    monkeypatch.chdir(places["RUN"])
     assert main(["--out", str(tmp_path / "out"), *given]) == 2
     assert said in one_error(capsys)
     assert not (tmp_path / "out").exists() and len(list(places["FULL"].iterdir())) == 1

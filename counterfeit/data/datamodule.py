@@ -124,7 +124,7 @@ class ProductData(pl.LightningDataModule):
                 write_labels(self.folder, **counts, size=size, seed=0)
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, check, decode and group the photographs.
+        """Read, check and decode the photographs; :meth:`group` forms their groups.
 
         Raises:
             UserError: the manifest is wrong, or too many images cannot be read.
@@ -137,8 +137,6 @@ class ProductData(pl.LightningDataModule):
         check_bad_rate(self.quarantine, len(paths), self.max_bad_rate)
         readable = set(self._loaded.paths)
         self.photos = _photos(table.filter(pa.array([path in readable for path in paths])), self._loaded)
-        if not len(self.photos.group):
-            raise UserError(f"no image in {root} could be read")
 
     def group(self, embedder: Embedder) -> None:
         """Form near-duplicate groups where the manifest gives none; a copy joins the given group of what it copies."""

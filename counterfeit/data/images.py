@@ -240,15 +240,19 @@ def _inside(root: Path, path: str) -> Path:
     return file
 
 
-def _decode(file: Path, size: int) -> Pixels | str:
+def _decode(file: Path, sha256: str, size: int) -> Pixels | str:
+    """Pixels of the file that had this checksum, or the reason why there are none."""
     try:
-        return decode_image(file, size)
+        content = _read(file)
+        if hashlib.sha256(content).hexdigest() != sha256:  # kept under it, other pixels would be found for ever
+            return "changed while it was read"
+        return decode_image(content, size)
     except BadImage as bad:
         return bad.reason
 
 
 def _fill(cache: ArrayCache, files: dict[str, Path], workers: int) -> dict[str, str]:
-    """Decode the files into the cache; return the reasons of those that failed, by key."""
+    """Decode the files, named by their SHA-256, into the cache; return the reasons of those that failed, likewise."""
     size = cache.shape[0]
     keys = list(files)
     reasons: dict[str, str] = {}
@@ -256,7 +260,7 @@ def _fill(cache: ArrayCache, files: dict[str, Path], workers: int) -> dict[str, 
     with _decoders(workers if keys else 0) as executor:
         for start in track(batches, "decoding", disable=len(keys) < PROGRESS_FROM, transient=True):
             batch = keys[start : start + BATCH]
-            results = executor.map(partial(_decode, size=size), [files[key] for key in batch], chunksize=8)
+            results = executor.map(partial(_decode, size=size), [files[key] for key in batch], batch, chunksize=8)
             good: dict[str, Pixels] = {}
             for key, result in zip(batch, results, strict=True):
                 if isinstance(result, str):

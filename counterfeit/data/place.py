@@ -1,5 +1,6 @@
 """Where the photographs of a run lie. Without torch, for whoever wants the files alone."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from counterfeit.cache import default_cache_folder
@@ -26,3 +27,8 @@ def photographs_folder(
         return Path(manifest).expanduser().parent
     folder = Path(cache).expanduser() if cache else default_cache_folder()
     return folder / f"labels{DRAWING}-{drawn_genuine}-{drawn_counterfeit}-{max(size, DRAWN_AT_LEAST)}"
+
+
+def are_drawn(settings: Mapping[str, object]) -> bool:
+    """Whether these settings of a run's ``data`` name no photographs, so that labels are drawn."""
+    return settings.get("root") is None and not settings.get("manifest")

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from counterfeit.errors import UserError
+from counterfeit.errors import UserError, continuing
 
 Band = Literal["likely genuine", "unclear", "likely counterfeit"]
 BANDS: tuple[Band, ...] = get_args(Band)
@@ -69,11 +69,10 @@ def read_card(folder: Path) -> Card:
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; --run takes a run folder or an export")
-    again = f"python -m counterfeit.fit --config {folder / 'config.yaml'} --out {folder}"
-    path = folder / "detector.json"
+    path, is_run = folder / "detector.json", (folder / "config.yaml").is_file()
     if not path.is_file():
-        if (folder / "config.yaml").is_file():
-            raise UserError(f"the run {folder} did not finish its detector; continue it: {again}")
+        if is_run:
+            raise UserError(f"the run {folder} did not finish its detector; continue it: {continuing(folder)}")
         raise UserError(f"{folder} holds no detector.json; --run takes a run folder or an export")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -90,9 +89,8 @@ def read_card(folder: Path) -> Card:
         _check(card)
         return card
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} is damaged or of another version; write it anew: {again} --stages '[compare]'"
-        ) from error
+        anew = f"write it anew: {continuing(folder)} --stages '[compare]'" if is_run else "export the run again"
+        raise UserError(f"{path} is damaged or of another version; {anew}") from error
 
 
 def _check(card: Card) -> None:

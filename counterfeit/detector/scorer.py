@@ -86,8 +86,10 @@ class Scorer:
             One score a photograph, in their order.
 
         Raises:
-            UserError: one of them cannot be read.
+            UserError: one of them cannot be read, or there is one alone where a list is due.
         """
+        if isinstance(photographs, str | bytes | Path | Image.Image) or getattr(photographs, "ndim", 4) < 4:
+            raise UserError("photographs is no list of photographs: for one, score([photograph])")
         scores: list[Score] = []
         for start in range(0, len(photographs), BATCH):
             batch = photographs[start : start + BATCH]

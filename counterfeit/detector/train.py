@@ -25,6 +25,7 @@ def train_detector(
     trainer: pl.Trainer,
     training: TrainingSet,
     seed: int,
+    *,
     one_class: bool = False,
     like: Detector | None = None,
     known: Remembered | None = None,
@@ -45,28 +46,13 @@ def train_detector(
         known: distances of images from these genuine photographs; added to.
         places: these genuine photographs at every place, where they were fitted before.
         copies: of the photographs, captured otherwise; their rows count the originals of ``training``. Without them,
-            scores of photographs that were captured otherwise are not corrected.
+            patch heads ignore nothing, and scores of photographs that were captured otherwise are not corrected.
     """
-    generator = torch.Generator().manual_seed(seed)
     genuine = training.original & (training.label == 0)
-    patches = torch.from_numpy(training.embeddings.patches[genuine])
-    if like is None:
-        detector.distances.fit(patches, torch.from_numpy(training.folds[genuine, 0]), generator, places)
-    else:
-        detector.distances.take_over(like.distances)
-    columns = (training.embeddings.pooled, training.label, training.folds[:, 0])
-    pooled, label, fold = (torch.from_numpy(column[training.real]) for column in columns)
-    detector.image_heads.standardise_to(pooled, label, fold, None if like is None else like.image_heads.genuine)
+    _fit_to_genuine(detector, training, genuine, torch.Generator().manual_seed(seed), like, places)
     if not one_class:
         logarithms = _logarithms(detector, training, known)
-        scales = with_distances(patch_sample(patches), patch_sample(logarithms[torch.from_numpy(genuine)]))
-        for heads in (detector.patch_heads, detector.mask_heads):
-            heads.standardise_to(scales)
-        if copies is not None:
-            photographs = training.embeddings.patches[training.original]
-            std = detector.patch_heads.std[: photographs.shape[-1]]
-            is_genuine = training.label[training.original] == 0
-            detector.patch_heads.ignore(capture_directions(photographs, is_genuine, copies, std))
+        _prepare_heads(detector, training, genuine, logarithms, copies)
         if like is not None and training.adds_masks_alone:
             detector.take_over_heads(like)
         sizes = {"images": 256, "patches": 1536, "bags": 8}
@@ -74,6 +60,56 @@ def train_detector(
         trainer.fit(detector, DataLoader(batches, batch_size=None))
         for taken in (detector.image_heads, detector.patch_heads):
             taken.requires_grad_(True)  # if they were
+    _fit_combination(detector, training, genuine, one_class, known, copies)
+
+
+def _fit_to_genuine(
+    detector: Detector,
+    training: TrainingSet,
+    genuine: NDArray[np.bool_],
+    generator: torch.Generator,
+    like: Detector | None,
+    places: GenuinePlaces | None,
+) -> None:
+    """Distances, and the scales and whitening of the image heads: what no arm changes."""
+    if like is None:
+        patches, fold = (torch.from_numpy(x[genuine]) for x in (training.embeddings.patches, training.folds[:, 0]))
+        detector.distances.fit(patches, fold, generator, places)
+    else:
+        detector.distances.take_over(like.distances)
+    columns = (training.embeddings.pooled, training.label, training.folds[:, 0])
+    pooled, label, fold = (torch.from_numpy(column[training.real]) for column in columns)
+    detector.image_heads.standardise_to(pooled, label, fold, None if like is None else like.image_heads.genuine)
+
+
+def _prepare_heads(
+    detector: Detector,
+    training: TrainingSet,
+    genuine: NDArray[np.bool_],
+    logarithms: Tensor,
+    copies: Copies | None,
+) -> None:
+    """Scales of the patch and mask heads, and what the patch heads ignore."""
+    patches = torch.from_numpy(training.embeddings.patches[genuine])
+    scales = with_distances(patch_sample(patches), patch_sample(logarithms[torch.from_numpy(genuine)]))
+    for heads in (detector.patch_heads, detector.mask_heads):
+        heads.standardise_to(scales)
+    if copies is not None:
+        photographs = training.embeddings.patches[training.original]
+        std = detector.patch_heads.std[: photographs.shape[-1]]
+        is_genuine = training.label[training.original] == 0
+        detector.patch_heads.ignore(capture_directions(photographs, is_genuine, copies, std))
+
+
+def _fit_combination(
+    detector: Detector,
+    training: TrainingSet,
+    genuine: NDArray[np.bool_],
+    one_class: bool,
+    known: Remembered | None,
+    copies: Copies | None,
+) -> None:
+    """The correction for capture, the scales of the evidence map and the weights of the views."""
     real = np.flatnonzero(training.original)  # views of one photograph would count as several
     truth, left_out = training.label[real], training.folds[real, 0]
     raw = score_parts(detector, training.embeddings, training.folds[:, 0], real, known).double().numpy()

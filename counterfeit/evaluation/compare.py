@@ -69,7 +69,8 @@ def compare(
     `predictions` holds test images only, in the columns of `predictions.parquet`; within a seed all arms scored the
     same paths. With a column `threshold`, the operating point of the cell, decisions are compared too. `product_dose`
     is the product's dose (left out: its smallest positive one); at dose 0 an absent product is the baseline itself. A
-    pair uses the seeds that both its arms have. Raises `UserError` on a table that cannot be compared.
+    pair uses the seeds that both its arms have. Raises `UserError` on a table that cannot be compared, as one that has
+    the baseline alone.
     """
     scores = scores_by_arm(predictions)
     return compare_scores(
@@ -93,6 +94,8 @@ def compare_scores(
 
     reference = (baseline, min(_doses(arms, baseline)))
     chosen = (product, _product_dose(arms, product, product_dose))
+    if chosen == reference:
+        raise UserError(f"there are no predictions but those of {baseline}: nothing to compare it with; add an arm")
     if chosen not in arms:
         arms[chosen] = arms[reference]
     pairs = [(arm, reference) for arm in arms if arm != reference]

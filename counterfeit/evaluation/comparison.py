@@ -27,7 +27,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from counterfeit.data.files import without_nan
 from counterfeit.evaluation.decisions import Rate
+from counterfeit.evaluation.findings import seeds_in_words
 from counterfeit.evaluation.metrics import Metric
 
 Verdict = Literal["HELPS", "NO EVIDENCE", "HURTS"]
@@ -156,7 +158,7 @@ class Comparison:
 
     def to_json(self) -> str:
         """Return the text of `comparison.json`."""
-        return json.dumps(_without_nan(asdict(self)), indent=2, ensure_ascii=False)
+        return json.dumps(without_nan(asdict(self)), indent=2, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Comparison":
@@ -178,7 +180,7 @@ def headline(comparison: Comparison) -> list[str]:
     lines = [
         f"verdict: {comparison.verdict}",
         f"{comparison.product} over {comparison.baseline}: recall at 5 % FPR {points(recall)}, AUROC {points(area)}; "
-        f"{worst.n_seeds} {'seed' if worst.n_seeds == 1 else 'seeds'}, {image_count(comparison.tests)} test images",
+        f"{seeds_in_words(worst.n_seeds)}, {image_count(comparison.tests)} test images",
     ]
     if comparison.verdict == "NO EVIDENCE" and recall.detectable >= 1:
         lines.append("an experiment of this size can hardly find any difference in recall: run more seeds")
@@ -231,12 +233,3 @@ def _pair_from(entry: dict[str, Any]) -> PairResult:
 def _with_nan(entry: dict[str, Any]) -> dict[str, Any]:
     absent = ("p_holm", "groups_needed", "mcnemar")
     return {key: math.nan if value is None and key not in absent else value for key, value in entry.items()}
-
-
-def _without_nan(value: Any) -> Any:
-    """Replace nan, which JSON does not have, by null."""
-    if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import yaml  # type: ignore[import-untyped]
 
 from counterfeit.data.files import write_json
-from counterfeit.errors import UserError
+from counterfeit.errors import UserError, continuing
 from counterfeit.evaluation.arms import BASELINE, product_of
 from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison
@@ -21,11 +22,16 @@ def rebuild_comparison(run: Path) -> Comparison:
     What the run decided itself is kept from the old file, if there is one: product, dose, resamples, seed and the keys
     that others wrote. Without the old file, the configuration says so.
 
-    Raises `UserError` if the folder holds no run, or predictions that cannot be compared.
+    Raises `UserError` if the folder holds no run, an unfinished one, or predictions that cannot be compared.
     """
     config = read_config(run)
     predictions = read_predictions(run)
     before = _read_comparison(run / "comparison.json")
+    if not before and (missing := _missing(config, predictions)):
+        raise UserError(
+            f"the run {run} is not finished: no predictions of {missing[0]}"
+            f"{f' and {len(missing) - 1} more' if missing[1:] else ''}; continue it: {continuing(run)}"
+        )
     arms = list(dict.fromkeys(predictions["arm"].to_pylist()))
     comparison = compare(
         predictions,
@@ -64,6 +70,20 @@ def _read_comparison(path: Path) -> dict[str, Any]:
     if not isinstance(resamples, int) or resamples < 1:
         raise UserError(f"{path} is not what the stage compare wrote; delete it, and it is made again")
     return dict(before)
+
+
+def _missing(config: Mapping[str, Any], predictions: pa.Table) -> list[str]:
+    """Names of what the configuration asks for and nothing was predicted for."""
+    columns = (predictions[name].to_pylist() for name in ("seed", "arm", "dose"))
+    found = set(zip(*columns, strict=True))
+    experiment = config.get("experiment", {})
+    missing = []
+    for seed in config.get("seeds", []):
+        for arm in experiment.get("arms", []):
+            has_dose = any(name == arm and dose > 0 for _, name, dose in found)
+            doses = experiment.get("doses", []) if has_dose else [0.0]
+            missing += [f"{arm} of seed {seed}" for dose in doses if (seed, arm, dose) not in found]
+    return missing
 
 
 def _as_configured(config: Mapping[str, Any], arms: list[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
 
 Array = NDArray[np.float64]
 
@@ -44,18 +44,6 @@ def holm(p_values: ArrayLike) -> Array:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
     return adjusted
-
-
-def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided exact p-value of McNemar's (1947) test of whether images are won as often as lost.
-
-    `gained` images are judged rightly by the first detector alone, `lost` ones by the second alone. 1 if there are
-    neither. The images must be independent; see `clustered_mcnemar` where they are not.
-
-    >>> round(mcnemar(1, 8), 4)
-    0.0391
-    """
-    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
 def clustered_mcnemar(difference: ArrayLike, group: ArrayLike) -> float:

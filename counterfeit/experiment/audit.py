@@ -5,14 +5,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from counterfeit.backbone import Embeddings
-from counterfeit.data.files import write_json
+from counterfeit.data.files import without_nan, write_json
 from counterfeit.evaluation.arms import BASELINE
 from counterfeit.evaluation.fidelity import audit_fidelity
 from counterfeit.evaluation.findings import Audit, AuditedBank, AuditedSeed
@@ -52,7 +51,7 @@ def write_audits(folder: RunFolder, seeds: Sequence[Seed], product: str) -> Path
         audits[found.name] = {
             "question": found.question,
             "finding": found.finding,
-            "findings": [_without_nan(asdict(finding)) for finding in found.findings],
+            "findings": [without_nan(asdict(finding)) for finding in found.findings],
             "named": [list(pair) for pair in found.named],
         }
     path = folder.path / "audits.json"
@@ -113,7 +112,3 @@ def _bank(
         features=standardise(seed.embedder(bank.pixels)),
         sha256=np.array(table["sha256"].to_pylist()),
     )
-
-
-def _without_nan(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in entry.items()}

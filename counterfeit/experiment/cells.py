@@ -123,8 +123,17 @@ class Cells:
         torch.manual_seed(seed.number)
         detector = self.make_detector()
         trainer = logged(self.make_trainer(), path.parent, {"seed": seed.number, "arm": arm, "dose": dose})
-        alone, shared = arm == "one-class", (seed.known, seed.places, seed.copies)
-        train_detector(detector, trainer, training, seed.number, alone, like, *shared)
+        train_detector(
+            detector,
+            trainer,
+            training,
+            seed.number,
+            one_class=arm == "one-class",
+            like=like,
+            known=seed.known,
+            places=seed.places,
+            copies=seed.copies,
+        )
         calibrate(detector, *validation_parts(seed, detector, seed.embedder), self.operating_point)
         save_tensors(heads_of(detector), path)
         return detector.eval()

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from counterfeit.data.datamodule import ProductData
 from counterfeit.data.files import write_json
+from counterfeit.data.kinds import single_kinds
 from counterfeit.errors import UserError
 from counterfeit.evaluation.unseen import unseen_kinds
 from counterfeit.experiment.repeat import Repeater
 from counterfeit.experiment.seed import Seed
-from counterfeit.report.slices import single_kinds
 
 LEAST_TEST = 8  # test images of a kind in every seed, below which it is not held out
 LEAST_LEFT = {"train": 2, "validation": 1}  # counterfeits of other kinds that a seed needs

@@ -25,12 +25,10 @@ class Reopened:
     Attributes:
         seed: the training side of the seed.
         cells: reads what the run made; trains nothing.
-        synthesis: settings of the banks.
     """
 
     seed: Seed
     cells: Cells
-    synthesis: SynthesisSettings
 
 
 def reopen(path: Path, number: int | None = None) -> Reopened:
@@ -67,7 +65,7 @@ def reopen(path: Path, number: int | None = None) -> Reopened:
     data.group(embedder)
     seed = Seed(chosen, data, embedder, example.folds)
     _check_same(folder, seed)
-    return Reopened(seed, Cells(folder, make_detector, _train_nothing, rule, synthesis, gan), synthesis)
+    return Reopened(seed, Cells(folder, make_detector, _train_nothing, rule, synthesis, gan))
 
 
 def _check_same(folder: RunFolder, seed: Seed) -> None:

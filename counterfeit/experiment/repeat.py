@@ -18,7 +18,7 @@ from counterfeit.experiment.settings import WITHOUT_DOSE, ExperimentSettings
 from counterfeit.gan.finished import read_done
 from counterfeit.gan.loggers import publish
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
-from counterfeit.gan.train import train_refiner
+from counterfeit.gan.train import train_generator
 
 Tell = Callable[[str], None]
 
@@ -60,8 +60,7 @@ class Repeater:
             name: of the view, for the line that is told.
         """
         tables = []
-        for number in seeds:
-            seed = replace(number, data=data)
+        for seed in (replace(one, data=data) for one in seeds):
             for arm, dose in ((BASELINE, 0.0), (self.arm, self.dose)):
                 folder = cells.folder.cell(seed.number, arm, dose)
                 if not (folder / "predictions.parquet").exists():
@@ -92,14 +91,14 @@ def train_generators(
     """
     for settings in generators:
         place, flips = folder.gan(seed.number, settings.kind), seed.data.flips
-        finished = (place / "done.json").exists()
-        if finished:  # without the sources, which take time
+        if (place / "done.json").exists():  # without the sources, which take time
             done = read_done(place, settings)
         else:
-            done = train_refiner(place, seed.sources, settings, seed.number, flips=flips, trainer=gan_trainer)
+            done = train_generator(place, seed.sources, settings, seed.number, flips=flips, trainer=gan_trainer)
         if not done["healthy"]:
             instead = "made of plain transplants" if settings.kind == "refiner" else "empty"
             reason = f"the {settings.kind} failed three times ({done['reason']})"
             yield f"seed {seed.number}: {reason}; its bank is {instead}"
-        if not finished:
+        if not (published := place / "published").exists():
             publish(place, make_trainer().loggers, seed.number)
+            published.touch()

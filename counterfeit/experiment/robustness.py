@@ -2,8 +2,9 @@
 
 import hashlib
 import inspect
+import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from counterfeit.backbone import Embedder, Embeddings
 from counterfeit.data.datamodule import ProductData
 from counterfeit.data.files import write_json
 from counterfeit.data.images import BadImage, decode_image
-from counterfeit.data.manifest import write_table
+from counterfeit.data.manifest import read_columns, write_table
 from counterfeit.detector import Detector, score_parts
 from counterfeit.errors import UserError
 from counterfeit.evaluation.comparison import Comparison
@@ -62,12 +63,13 @@ def measure_robustness(run: Path, comparison: Comparison, resamples: int = 1000)
         frozen = Embedder(config["model"]["backbone"], data.size)
         cells = [_read(path, config, frozen) for path in paths]
         images = sorted({path for cell in cells for path in cell.tested["path"].to_pylist()})
+        known = _checksums(folder.manifest)
         with Progress(transient=True) as progress:
             task = progress.add_task("corrupting", total=len(missing) * len(images))
             for name in missing:
                 progress.update(task, description=name)
                 parts = []
-                for batch in _batches(data, images, CORRUPTIONS[name]):
+                for batch in _batches(data.folder, images, known, data.size, CORRUPTIONS[name]):
                     parts.append({embedder: embedder(batch) for embedder in {cell.embedder for cell in cells}})
                     progress.advance(task, len(batch))
                 table = pa.concat_tables([_scored(cell, images, parts) for cell in cells], promote_options="permissive")
@@ -118,21 +120,33 @@ def _accepted(made: type, settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name in inspect.signature(made).parameters}
 
 
-def _batches(data: ProductData, images: list[str], corruption: Corruption) -> Iterator[NDArray[np.uint8]]:
+def _checksums(manifest: Path) -> dict[str, str]:
+    columns = read_columns(manifest, ["path", "sha256"])
+    return dict(zip(columns["path"].to_pylist(), columns["sha256"].to_pylist(), strict=True))
+
+
+def _batches(
+    root: Path, images: list[str], known: Mapping[str, str], size: int, corruption: Corruption
+) -> Iterator[NDArray[np.uint8]]:
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
-        yield np.stack([_corrupted(data.folder / path, path, data.size, corruption) for path in batch])
+        yield np.stack(
+            [_corrupted(root / path, known[path], zlib.crc32(path.encode()), size, corruption) for path in batch]
+        )
 
 
-def _corrupted(file: Path, path: str, size: int, corruption: Corruption) -> NDArray[np.uint8]:
-    """One photograph, corrupted at its own resolution, then as the detector takes it; seeded by its path."""
+def _corrupted(file: Path, sha256: str, seed: int, size: int, corruption: Corruption) -> NDArray[np.uint8]:
+    """One photograph, corrupted at its own resolution, then as the detector takes it."""
     try:
-        with Image.open(file) as header:
+        content = file.read_bytes()
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise UserError(f"{file} is another photograph than in the run: put that one back")
+        with Image.open(io.BytesIO(content)) as header:
             side = int(np.clip(max(header.size), size, LARGEST))
-        pixels = decode_image(file, side)
+        pixels = decode_image(content, side)
     except (OSError, BadImage) as error:
         raise UserError(f"{file} cannot be read any more: the photographs must lie where they were") from error
-    corrupted = Image.fromarray(corruption(pixels, zlib.crc32(path.encode())))
+    corrupted = Image.fromarray(corruption(pixels, seed))
     return np.asarray(corrupted.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 

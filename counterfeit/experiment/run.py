@@ -65,12 +65,12 @@ class Plan:
         data: not yet set up.
         make_detector: gives a fresh detector.
         make_trainer: gives a fresh trainer for one detector.
-        gan: settings of the refiner.
+        gan: settings of the generator.
         synthesis: settings of the bank.
         experiment: what is compared with what.
-        seeds: each draws a split, folds, a refiner, a bank and detectors of its own.
+        seeds: each draws a split, folds, a generator, a bank and detectors of its own.
         config: all of the above as YAML, kept in the run folder.
-        gan_trainer: where the refiner is trained.
+        gan_trainer: where generators are trained.
     """
 
     data: ProductData
@@ -86,7 +86,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run ended with; ``comparison`` and ``report`` are ``None`` where those stages were left out."""
+    """What a run ended with: no ``comparison`` where neither compare nor report ran, no ``report`` before its stage."""
 
     folder: Path
     comparison: Comparison | None
@@ -181,8 +181,8 @@ class _Run:
             for name in some:
                 with clock.stage(name):
                     getattr(self, f"_{name}")()
-        comparison = None
-        if self.folder.comparison.exists():
+        comparison = None  # an older one says nothing of these stages
+        if not {"compare", "report"}.isdisjoint(names) and self.folder.comparison.exists():
             comparison = Comparison.from_json(self.folder.comparison.read_text())
         report = self.folder.report if self.folder.report.exists() else None
         return Outcome(self.folder.path, comparison, report, clock.seconds)

@@ -44,7 +44,7 @@ class Seed:
 
     @cached_property
     def split(self) -> NDArray[np.str_]:
-        """``(N,)`` of ``train``, ``validation``, ``test`` and ``unused``."""
+        """``(N,)``, see :meth:`~counterfeit.data.datamodule.ProductData.split`."""
         return self.data.split(self.number)
 
     def rows(self, split: str) -> NDArray[np.intp]:

@@ -100,7 +100,7 @@ class GanSettings:
 
 @dataclass(frozen=True)
 class GanTrainerSettings:
-    """Where the refiner is trained, on one device; what is none follows the detector's trainer.
+    """Where a generator is trained, on one device; what is none follows the detector's trainer.
 
     Attributes:
         accelerator: of Lightning, such as cpu, gpu or auto.

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from counterfeit.data.files import write_bytes
 from counterfeit.errors import UserError
-from counterfeit.gan.finished import NEXT_ATTEMPT, finish, load_checkpoint, load_gan, load_refiner, read_done
+from counterfeit.gan.finished import NEXT_ATTEMPT, finish, load_checkpoint, load_gan, read_done
 from counterfeit.gan.health import diagnose, write_history
 from counterfeit.gan.lesson import Lesson, refiner_lesson
 from counterfeit.gan.noise_lesson import noise_lesson
@@ -27,12 +27,10 @@ from counterfeit.gan.refiner import Refiner
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings, Generative
 from counterfeit.gan.transplant import Sources
 
-__all__ = ["GanSettings", "Recorder", "load_refiner", "train_refiner"]
-
 ROW_STEPS = 10  # steps between rows of metrics.csv; checkpoints fall on rows, so that none holds half a mean
 
 
-def train_refiner(
+def train_generator(
     folder: Path,
     sources: Sources,
     settings: GanSettings,
@@ -70,6 +68,8 @@ def train_refiner(
         raise UserError("the GAN needs genuine and counterfeit images in the training split: one label is missing")
     if (folder / "done.json").exists():
         done = read_done(folder, settings)
+        if done["seed"] != seed:
+            raise UserError(f"{folder} holds a GAN trained with seed {done['seed']}: choose another --out or remove it")
         if done["healthy"]:
             load_gan(folder, settings)  # refuses what does not belong to these settings
         return done

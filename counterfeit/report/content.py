@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from counterfeit.data.files import without_nan
 from counterfeit.errors import UserError
 from counterfeit.evaluation.comparison import Comparison
 from counterfeit.report.headline import decision, headline, limits
@@ -89,12 +89,12 @@ def content(run: Path, comparison: Comparison, plain: dict[str, Any]) -> dict[st
 
 def to_json(value: dict[str, Any]) -> str:
     """Text of `report.json`: an undefined number is null."""
-    return json.dumps(_without_nan(value), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(without_nan(value), indent=1, ensure_ascii=False) + "\n"
 
 
 def _provenance(run: Path) -> dict[str, Any]:
     files = [run / name for name in _HASHED]
-    files += sorted(run.glob("gan/*/gan.safetensors")) + sorted(run.glob("*/*/provenance.json"))
+    files += sorted(run.glob("gan*/*/gan.safetensors")) + sorted(run.glob("*/*/provenance.json"))
     return {
         "config": read_text(run / "config.yaml"),
         "environment": read_json(run / "env.json"),
@@ -112,11 +112,3 @@ def _sha256(file: Path) -> str:
 def _date(file: Path) -> str | None:
     """Return the file's date, in UTC to the second."""
     return datetime.fromtimestamp(int(file.stat().st_mtime), UTC).isoformat() if file.is_file() else None
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

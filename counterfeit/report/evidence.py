@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from counterfeit.errors import UserError
 from counterfeit.evaluation.comparison import METRIC_NAMES, Comparison
+from counterfeit.evaluation.findings import range_in_words, seeds_in_words
 from counterfeit.report.drawing import Drawing
 from counterfeit.report.intervals import Point, Range, lines, ranges, rungs
 
@@ -115,7 +116,7 @@ def robustness_panels(robustness: Mapping[str, Any] | None) -> list[Panel]:
         if series:
             counted = "n_counterfeit" if rate == "recall" else "n_genuine"
             what = "counterfeit" if rate == "recall" else "genuine"
-            basis = f"{_from_to([int(row[counted]) for row in rows])} {what} test images a seed, {_seeds(rows)}"
+            basis = f"{range_in_words([int(row[counted]) for row in rows])} {what} test images a seed, {_seeds(rows)}"
             panels.append(Panel(title, rungs(names, series, title), basis))
     return panels
 
@@ -127,7 +128,7 @@ def _points(counts: Sequence[float], values: Sequence[Sequence[float | None] | N
 
 def _curve_basis(curve: Mapping[str, Any]) -> str:
     seeds = int(curve["seeds"])
-    basis = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
+    basis = seeds_in_words(seeds)
     if "n_counterfeit" in curve:
         basis += f", at least {curve['n_counterfeit']} counterfeit and {curve['n_genuine']} genuine test images each"
     return basis
@@ -139,7 +140,7 @@ def _worth(entry: Mapping[str, Any]) -> str:
     if "metric" in entry:
         words.append(f"{'by' if words else 'By'} {METRIC_NAMES.get(entry['metric'], entry['metric'])}")
     about = f"{', '.join(words)}: " if words else ""
-    seeds = f"{entry['n']} {'seed' if entry['n'] == 1 else 'seeds'}"
+    seeds = seeds_in_words(entry["n"])
     if value is None:
         bounds = [f"{word} {end:.2g} times" for word, end in (("at least", low), ("at most", high)) if end is not None]
         ends = f"95 % interval: {' and '.join(bounds)} as many; " if bounds else ""
@@ -173,11 +174,7 @@ def _audit_figures(findings: Sequence[Mapping[str, Any]]) -> list[Drawing]:
 
 def _seeds(rows: Sequence[Mapping[str, Any]]) -> str:
     seeds = [int(row["n_seeds"]) for row in rows]
-    return f"{_from_to(seeds)} {'seed' if max(seeds) == 1 else 'seeds'}"
-
-
-def _from_to(counts: Sequence[int]) -> str:
-    return str(counts[0]) if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+    return f"{range_in_words(seeds)} {'seed' if max(seeds) == 1 else 'seeds'}"
 
 
 def _float(value: float | None) -> float:

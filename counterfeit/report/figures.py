@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from counterfeit.evaluation.comparison import METRIC_NAMES, Comparison, Difference, PairResult, points
+from counterfeit.evaluation.findings import seeds_in_words
 from counterfeit.evaluation.metrics import Metric
 from counterfeit.report.drawing import WIDTH, Drawing, Palette, both, style
 
@@ -58,7 +59,7 @@ def curves(series: Sequence[Curve], x_label: str) -> Drawing:
     """Draw up to three quantities over training, one thin line per seed."""
     names = list(dict.fromkeys(curve.name for curve in series))
     seeds = len({curve.seed for curve in series})
-    basis = f"{seeds} {'seed' if seeds == 1 else 'seeds'}"
+    basis = seeds_in_words(seeds)
     ends = (f"{c.name} (seed {c.seed}) from {c.y[0]:.3g} to {c.y[-1]:.3g}" for c in series)
     alt = f"{', '.join(names)} over {x_label}, {basis}: {'; '.join(ends)}"
     return both(lambda palette: _curves(series, names, x_label, palette), alt, basis)

@@ -7,6 +7,7 @@ from typing import Any
 from counterfeit.evaluation.arms import CONTROLS
 from counterfeit.evaluation.compare import VERDICT_METRICS
 from counterfeit.evaluation.comparison import METRIC_NAMES, Comparison, Difference, image_count, points
+from counterfeit.evaluation.findings import seeds_in_words
 
 HEADINGS = {
     "HELPS": "Synthetic counterfeits helped",
@@ -44,7 +45,7 @@ def headline(comparison: Comparison) -> dict[str, Any]:
 def basis(comparison: Comparison) -> str:
     """What every figure of the comparison rests on: `3 seeds, 420 test images a seed`."""
     seeds = comparison.worst.n_seeds
-    return f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {image_count(comparison.tests)} test images a seed"
+    return f"{seeds_in_words(seeds)}, {image_count(comparison.tests)} test images a seed"
 
 
 def decided(comparison: Comparison) -> list[tuple[str, Difference]]:

@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml  # type: ignore[import-untyped]
 
+from counterfeit.data.place import are_drawn
 from counterfeit.evaluation.comparison import METRIC_NAMES, ArmResult, Comparison, Level
+from counterfeit.evaluation.findings import seeds_in_words
 from counterfeit.report.run_folder import read_text
 
 TAGS = ("counterfeit-detection", "image-classification", "anomaly-detection", "onnx")
@@ -137,7 +139,7 @@ def _data(run: Path, seed: int) -> str:
 def _drawn(run: Path) -> bool:
     """Whether a run names no photographs, and so had labels drawn."""
     data = (yaml.safe_load(read_text(run / "config.yaml") or "") or {}).get("data")
-    return data is not None and data.get("root") is None and data.get("manifest") is None
+    return data is not None and are_drawn(data)
 
 
 def _metrics(comparison: Comparison | None, arm: ArmResult | None) -> str:
@@ -148,7 +150,7 @@ def _metrics(comparison: Comparison | None, arm: ArmResult | None) -> str:
     table = ["| metric | mean over seeds | 95 % interval |", "|---|---|---|"]
     table += [f"| {METRIC_NAMES[metric]} | {_number(level)} |" for metric, level in arm.levels.items()]
     note = (
-        f"On real test images: {arm.n_seeds} {'seed' if arm.n_seeds == 1 else 'seeds'}, each with a split and detectors"
+        f"On real test images: {seeds_in_words(arm.n_seeds)}, each with a split and detectors"
         f" of its own, at least {worst.n_genuine} genuine and {worst.n_counterfeit} counterfeit test images and"
         f" {worst.n_groups} groups; intervals from a cluster bootstrap over groups, seeds a random effect. They are of"
         " detectors trained like this one, of which this is the first seed's."

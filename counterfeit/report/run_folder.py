@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from counterfeit.errors import UserError
 from counterfeit.report.figures import Curve
 
+_GENERATORS = ("gan", "gan-noise", "gan-dcgan")  # a folder for each kind, the refiner's first
+
 
 class DrawRow(NamedTuple):
     """What became of the images drawn for one class, summed over `seeds` banks."""
@@ -56,10 +58,14 @@ def newest_samples(run: Path) -> list[tuple[Path, str]]:
 
 
 def gan_runs(run: Path) -> list[dict[str, Any]]:
-    """Return what `done.json` says of the health of each seed's GAN."""
+    """Return what `done.json` says of the health of each seed's generators, of every kind."""
     kept = ("seed", "attempt", "healthy", "reason", "images")
-    done = [read_json(folder / "done.json") for folder in _seed_folders(_generators(run))]
-    return [{key: entry.get(key) for key in kept} for entry in done if entry]
+    done = [read_json(folder / "done.json") for name in _GENERATORS for folder in _seed_folders(run / name)]
+    return [
+        {"kind": entry.get("settings", {}).get("kind")} | {key: entry.get(key) for key in kept}
+        for entry in done
+        if entry
+    ]
 
 
 def synthetic_draws(run: Path) -> list[DrawRow]:
@@ -102,7 +108,7 @@ def _numbers(name: str) -> tuple[int, ...]:
 
 def _generators(run: Path) -> Path:
     """Folder of the refiners, else of what a run without them has trained."""
-    return next((run / name for name in ("gan", "gan-noise", "gan-dcgan") if (run / name).is_dir()), run / "gan")
+    return next((run / name for name in _GENERATORS if (run / name).is_dir()), run / "gan")
 
 
 def _seed_folders(parent: Path) -> list[Path]:

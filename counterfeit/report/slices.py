@@ -9,13 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from counterfeit.data.kinds import single_kinds
 from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison, Difference, Level
 
 _RESAMPLES = 500
 _SIZES = ((1, 1, "alone"), (2, 4, "2 to 4 images"), (5, 10**9, "5 images or more"))
-# Kinds of one counterfeit are joined by these: `font+ink` counts for `font` and for `ink`.
-_JOINTS = ("+", ",", ";")
 
 
 class SliceRow(NamedTuple):
@@ -46,18 +45,6 @@ def slices(run: Path, predictions: pa.Table | None, comparison: Comparison) -> l
         for slice_, name, chosen in _parts(run, table)
         if (row := _row(slice_, name, table.filter(pa.array(chosen)), comparison)) is not None
     ]
-
-
-def single_kinds(kind: str | None) -> set[str]:
-    """Split the kinds of one counterfeit: `font+ink` to `font` and `ink`.
-
-    >>> sorted(single_kinds("font+ink"))
-    ['font', 'ink']
-    """
-    text = kind or ""
-    for joint in _JOINTS[1:]:
-        text = text.replace(joint, _JOINTS[0])
-    return {part.strip() for part in text.split(_JOINTS[0]) if part.strip()} or {"unknown"}
 
 
 def _parts(run: Path, table: pa.Table) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:

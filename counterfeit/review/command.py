@@ -54,7 +54,7 @@ def serve(
     run: Path | None = None,
     address: str | None = None,
 ) -> int:
-    """Open the moderators' page.
+    """Open the moderators' page. The verbs link, export and verify, before the folder, have a --help of their own.
 
     Args:
         scores: folder that python -m counterfeit.predict wrote.

@@ -1,9 +1,7 @@
 """Decisions as training data: a manifest that ``python -m counterfeit.fit`` reads, or a whole folder of photographs."""
 
 import re
-import shutil
 import sqlite3
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +14,7 @@ from counterfeit.data.images import BadImage
 from counterfeit.data.manifest import read_columns, write_table
 from counterfeit.data.walk import SUFFIXES
 from counterfeit.errors import UserError
+from counterfeit.output import check_free, draft
 from counterfeit.review.pictures import Pictures
 
 COLUMNS = ("path", "label", "kind", "source", "item", "score", "reviewers", "note", "decided_at", "sha256")
@@ -100,23 +99,15 @@ def write_photographs(
     Raises:
         UserError: there is nothing to write, or ``out`` holds something, or none of the run's photographs is there.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--photographs {out} exists and is not an empty folder: choose another")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        first, missed = _copy_known(run, known, draft)
-        second, left_out = _copy_decided(rows, photographs, draft, {row["sha256"] for row in first})
+    check_free(out, "--photographs")
+    with draft(out, "--photographs") as drafted:
+        first, missed = _copy_known(run, known, drafted)
+        second, left_out = _copy_decided(rows, photographs, drafted, {row["sha256"] for row in first})
         if not second:
             raise UserError("nothing to export: no item is decided as genuine or counterfeit yet, or none is new")
         columns = ("path", "label", "group", "kind", "source")
         table = pa.table({name: [str(row[name]) for row in [*first, *second]] for name in columns})
-        write_table(table, draft / "manifest.parquet")
-        draft.chmod(0o755)
-        draft.replace(out)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
+        write_table(table, drafted / "manifest.parquet")
     return replace(_exported(out, second, left_out), known=len(first), known_left_out=missed)
 
 

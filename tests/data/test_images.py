@@ -265,6 +265,19 @@ def test_changed_content_is_decoded_anew(folder: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(after.pixels()[0], decode_image(folder / "00.png", 24))
 
 
+def test_a_file_replaced_between_its_checksum_and_its_pixels_is_set_aside(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced(root: Path, path: str) -> bytes:
+        content = (root / path).read_bytes()
+        noise(40, 50).save(root / path)
+        return content
+
+    monkeypatch.setattr(images, "read_inside", replaced)
+    loaded = load_pixels(folder, ["00.png"], 24, tmp_path / "cache")
+    assert loaded.quarantine == [("00.png", "changed while it was read")] and len(loaded.cache) == 0
+
+
 def test_no_images_at_all(tmp_path: Path) -> None:
     assert load_pixels(tmp_path, [], 8, tmp_path / "cache").pixels().shape == (0, 8, 8, 3)
 

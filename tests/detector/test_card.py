@@ -47,6 +47,19 @@ def test_a_card_that_lacks_a_number_is_refused(key: str, value: Any, tmp_path: P
         read_card(tmp_path)
 
 
+def test_what_to_do_about_a_damaged_card_fits_what_the_folder_is(tmp_path: Path) -> None:
+    folder = tmp_path / "my run"
+    folder.mkdir()
+    (folder / "detector.json").write_text("{")
+    with pytest.raises(UserError, match="; export the run again"):
+        read_card(folder)
+    (folder / "config.yaml").touch()
+    with pytest.raises(
+        UserError, match=r"fit --config '.*/my run/config.yaml' --out '.*/my run' --stages '\[compare]'$"
+    ):
+        read_card(folder)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\x7fELF\xd0"])
 def test_a_card_that_is_no_card_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "detector.json").write_bytes(content)

@@ -153,6 +153,12 @@ def test_scores_are_in_the_order_given_across_batches(scorer: Scorer) -> None:
     assert scorer.score([]) == [] and scorer.kept(np.empty((0, 64, 64, 3), np.uint8)).shape == (0, 2)
 
 
+@pytest.mark.parametrize("one", ["photograph.png", Path("photograph.png"), b"bytes", grey(9), np.zeros((9, 9, 3))])
+def test_one_photograph_where_a_list_is_due_is_refused(scorer: Scorer, one: object) -> None:
+    with pytest.raises(UserError, match="no list of photographs"):
+        scorer.score(one)  # type: ignore[arg-type]
+
+
 def test_how_a_photograph_was_captured_is_told_by_its_name(scorer: Scorer) -> None:
     assert [score.captured for score in scorer.score([grey(0), grey(9)])] == ["darker", "as in training"]
 

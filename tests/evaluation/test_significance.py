@@ -5,11 +5,11 @@ import doctest
 import numpy as np
 import pytest
 from scipy.stats import chi2, norm
-from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from counterfeit.evaluation import significance
-from counterfeit.evaluation.significance import clustered_mcnemar, delong_standard_error, holm, mcnemar
+from counterfeit.evaluation.significance import clustered_mcnemar, delong_standard_error, holm
 
 SEEDS = range(20)
 
@@ -68,14 +68,13 @@ def test_delong_equals_a_published_example():
 @pytest.mark.parametrize(("gained", "lost"), [(1, 8), (5, 5), (30, 12), (86, 150)])
 def test_mcnemar_equals_statsmodels(gained, lost):
     table = [[10, gained], [lost, 10]]
-    assert mcnemar(gained, lost) == pytest.approx(reference_mcnemar(table, exact=True).pvalue)
     difference = np.r_[np.ones(gained), -np.ones(lost), np.zeros(20)]
-    expected = reference_mcnemar(table, exact=False, correction=False).pvalue
+    expected = mcnemar(table, exact=False, correction=False).pvalue
     assert clustered_mcnemar(difference, np.arange(len(difference))) == pytest.approx(expected)
 
 
 def test_detectors_that_never_differ_are_the_same():
-    assert mcnemar(0, 0) == clustered_mcnemar(np.zeros(20), np.arange(20)) == 1.0
+    assert clustered_mcnemar(np.zeros(20), np.arange(20)) == 1.0
 
 
 def test_mcnemar_equals_a_published_example():

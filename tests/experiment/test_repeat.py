@@ -1,26 +1,28 @@
 """Views with other counterfeits to learn from: what they change, what they leave, what is not trained again."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import pytorch_lightning as pl
 
 from counterfeit.backbone import Embedder
 from counterfeit.data.datamodule import ProductData
+from counterfeit.data.files import write_json
+from counterfeit.data.kinds import single_kinds
 from counterfeit.data.manifest import write_table
 from counterfeit.errors import UserError
-from counterfeit.experiment import ExperimentSettings
+from counterfeit.experiment import ExperimentSettings, repeat
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.curve import available_counts, write_curve
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.holdout import check_kinds, folder_name, of_kind
-from counterfeit.experiment.repeat import Repeater, check_repeated
+from counterfeit.experiment.repeat import Repeater, check_repeated, train_generators
 from counterfeit.experiment.seed import Seed
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
-from counterfeit.report.slices import single_kinds
 from counterfeit.synthesis import SynthesisSettings
 
 
@@ -154,9 +156,22 @@ def finished(seeds: list[Seed], tmp_path: Path) -> Iterator[Repeater]:
                 path = folder.cell(seed.number, arm, dose) / "predictions.parquet"
                 write_table(planted(view, arm, dose), path)
     told: list[str] = []
-    repeat = Repeater(cells, experiment, GanTrainerSettings(), told.append)
-    yield repeat
+    yield Repeater(cells, experiment, GanTrainerSettings(), told.append)
     assert told
+
+
+def test_a_generator_that_was_trained_before_a_kill_is_still_sent_to_the_loggers_and_once(
+    seeds: list[Seed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Path] = []
+    monkeypatch.setattr(repeat, "publish", lambda place, loggers, seed: sent.append(place))
+    settings, folder = GanSettings(), RunFolder(tmp_path)
+    done = {"settings": asdict(settings), "seed": seeds[0].number, "healthy": False, "reason": "collapsed"}
+    write_json(folder.gan(seeds[0].number) / "done.json", done)
+    for _ in range(2):
+        (note,) = train_generators(folder, seeds[0], [settings], GanTrainerSettings(), pl.Trainer)
+        assert "the refiner failed three times (collapsed)" in note
+    assert sent == [folder.gan(seeds[0].number)]
 
 
 def test_finished_cells_are_read_and_those_of_the_run_are_shared(finished: Repeater, seeds: list[Seed]) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from counterfeit.gan.health import COLUMNS, WINDOW, diagnose, write_history
-from counterfeit.gan.train import ROW_STEPS, GanSettings
+from counterfeit.gan.settings import GanSettings
+from counterfeit.gan.train import ROW_STEPS
 
 HEALTHY = {
     "step": 10.0,

@@ -18,7 +18,7 @@ from counterfeit.gan.noise import NoiseGan
 from counterfeit.gan.noise_lesson import NoiseBatches, compare_statistics, diagnose_noise
 from counterfeit.gan.noise_networks import NoiseDiscriminator, NoiseGenerator, ramp
 from counterfeit.gan.settings import GanSettings, Kind
-from counterfeit.gan.train import Recorder, train_refiner
+from counterfeit.gan.train import Recorder, train_generator
 from counterfeit.gan.transplant import Sources
 
 KINDS: tuple[Kind, ...] = ("noise", "dcgan")
@@ -43,7 +43,7 @@ def settings_of(kind: Kind) -> GanSettings:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
     folders = {kind: tmp_path_factory.mktemp(kind) for kind in KINDS}
     for kind, folder in folders.items():
-        train_refiner(folder, bright_and_dark(), settings_of(kind), 3, flips=True)
+        train_generator(folder, bright_and_dark(), settings_of(kind), 3, flips=True)
     return folders
 
 
@@ -129,8 +129,8 @@ def test_a_killed_training_continues_bit_by_bit(
         patched.setattr(Recorder, "checkpoint", checkpoint_and_die)
         for _ in range(2):  # once from the start, once from a checkpoint
             with pytest.raises(KilledError):
-                train_refiner(tmp_path, bright_and_dark(), settings_of(kind), 3, flips=True)
-    train_refiner(tmp_path, bright_and_dark(), settings_of(kind), 3, flips=True)
+                train_generator(tmp_path, bright_and_dark(), settings_of(kind), 3, flips=True)
+    train_generator(tmp_path, bright_and_dark(), settings_of(kind), 3, flips=True)
     assert (tmp_path / "gan.safetensors").read_bytes() == (trained[kind] / "gan.safetensors").read_bytes()
     assert (tmp_path / "done.json").read_bytes() == (trained[kind] / "done.json").read_bytes()
 
@@ -151,7 +151,7 @@ def test_training_brings_the_statistics_of_images_nearer_and_learns_the_classes(
     # At 5e-4 noise ends well on some processors and collapses on others; it gets far once classes are told, at 60 %.
     kimg, lr = {"noise": (4.0, 2e-4), "dcgan": (1.6, 5e-4)}[kind]
     settings = dataclasses.replace(settings_of(kind), noise_kimg=kimg, noise_lr=lr, batch_size=8, ema_half_life=200.0)
-    train_refiner(tmp_path, bright_and_dark(), settings, 0, flips=True)
+    train_generator(tmp_path, bright_and_dark(), settings, 0, flips=True)
     header, *rows = (line.split(",") for line in (tmp_path / "metrics.csv").read_text().splitlines())
     distance = [float(row[header.index("distance")]) for row in rows]
     assert np.mean(distance[-3:]) < 0.5 * distance[0]

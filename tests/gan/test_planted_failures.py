@@ -13,7 +13,8 @@ from counterfeit.gan.augment import RefinerBatches, draw_pool
 from counterfeit.gan.health import WINDOW, diagnose
 from counterfeit.gan.lesson import probes
 from counterfeit.gan.refiner import Refiner
-from counterfeit.gan.train import GanSettings, train_refiner
+from counterfeit.gan.settings import GanSettings
+from counterfeit.gan.train import train_generator
 from counterfeit.gan.transplant import Composites, Sources
 
 SETTINGS = GanSettings(kimg=0.48, batch_size=4, crop=32, lr=2e-3, pool=8, ema_half_life=100.0)
@@ -94,7 +95,7 @@ def test_a_discriminator_without_loss_ends_the_training(
         return dataclasses.replace(pool, images=torch.zeros_like(pool.images))
 
     monkeypatch.setattr(lesson, "draw_pool", black_pool)
-    done = train_refiner(tmp_path, sources, SETTINGS, 0, restarts=0, flips=False)
+    done = train_generator(tmp_path, sources, SETTINGS, 0, restarts=0, flips=False)
     assert not done["healthy"] and done["reason"].startswith("discriminator_won: ")
     assert json.loads((tmp_path / "done.json").read_text())["images"] < 480
 
@@ -102,6 +103,6 @@ def test_a_discriminator_without_loss_ends_the_training(
 @pytest.mark.slow
 def test_a_training_that_is_left_alone_ends_healthy(sources: Sources, tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, lr=4e-4)
-    done = train_refiner(tmp_path, sources, settings, 0, restarts=0, flips=False)
+    done = train_generator(tmp_path, sources, settings, 0, restarts=0, flips=False)
     assert done["healthy"], done["reason"]
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) > 2 * WINDOW

@@ -13,10 +13,10 @@ from counterfeit.backbone import load_backbone
 from counterfeit.errors import UserError
 from counterfeit.gan import train
 from counterfeit.gan.augment import RefinerBatches, draw_pool
-from counterfeit.gan.finished import load_generator
+from counterfeit.gan.finished import load_generator, load_refiner
 from counterfeit.gan.refiner import Refiner, ema_decay, update_average
-from counterfeit.gan.settings import GanTrainerSettings
-from counterfeit.gan.train import GanSettings, Recorder, load_refiner, train_refiner
+from counterfeit.gan.settings import GanSettings, GanTrainerSettings
+from counterfeit.gan.train import Recorder, train_generator
 from counterfeit.gan.transplant import Sources
 
 SETTINGS = GanSettings(
@@ -27,7 +27,7 @@ SETTINGS = GanSettings(
 @pytest.fixture(scope="module")
 def uninterrupted(sources: Sources, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gan")
-    train_refiner(folder, sources, SETTINGS, 3, flips=True)
+    train_generator(folder, sources, SETTINGS, 3, flips=True)
     return folder
 
 
@@ -60,17 +60,17 @@ def test_a_killed_run_continues_bit_by_bit(
         patched.setattr(Recorder, "checkpoint", checkpoint_and_die)
         for _ in range(2):  # once from the start, once from a checkpoint
             with pytest.raises(KilledError):
-                train_refiner(tmp_path, sources, SETTINGS, 3, flips=True)
+                train_generator(tmp_path, sources, SETTINGS, 3, flips=True)
     with pytest.raises(UserError, match="other settings"):
-        train_refiner(tmp_path, sources, dataclasses.replace(SETTINGS, lr=1e-3), 3, flips=True)
-    train_refiner(tmp_path, sources, SETTINGS, 3, flips=True)
+        train_generator(tmp_path, sources, dataclasses.replace(SETTINGS, lr=1e-3), 3, flips=True)
+    train_generator(tmp_path, sources, SETTINGS, 3, flips=True)
     assert (tmp_path / "gan.safetensors").read_bytes() == (uninterrupted / "gan.safetensors").read_bytes()
     assert (tmp_path / "done.json").read_bytes() == (uninterrupted / "done.json").read_bytes()
     assert metrics(tmp_path) == metrics(uninterrupted)
 
 
 def test_a_finished_run_is_loaded_and_guarded(sources: Sources, uninterrupted: Path, tmp_path: Path) -> None:
-    assert train_refiner(uninterrupted, sources, SETTINGS, 3, flips=True)["healthy"]
+    assert train_generator(uninterrupted, sources, SETTINGS, 3, flips=True)["healthy"]
     refiner = load_refiner(uninterrupted, SETTINGS)
     composites, masks, z = torch.rand(3, 3, 64, 64), torch.rand(3, 1, 64, 64), torch.randn(3, 16)
     refined = refiner.sample(composites, masks, z, chunk=2)
@@ -87,14 +87,14 @@ def test_a_finished_run_is_loaded_and_guarded(sources: Sources, uninterrupted: P
     (tmp_path / "gan.safetensors").write_bytes(b"cut")
     (tmp_path / "done.json").write_bytes((uninterrupted / "done.json").read_bytes())
     with pytest.raises(UserError, match="damaged"):
-        train_refiner(tmp_path, sources, SETTINGS, 3, flips=True)
+        train_generator(tmp_path, sources, SETTINGS, 3, flips=True)
 
 
 def test_a_failed_training_starts_anew_and_says_so_in_the_end(
     sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train, "diagnose", lambda history, finished: "collapsed: planted")
-    done = train_refiner(tmp_path, sources, SETTINGS, 3, restarts=1, flips=True)
+    done = train_generator(tmp_path, sources, SETTINGS, 3, restarts=1, flips=True)
     assert done == json.loads((tmp_path / "done.json").read_text())
     assert (done["seed"], done["attempt"], done["healthy"], done["images"]) == (3, 1, False, 40)
     assert done["reason"] == "collapsed: planted"
@@ -148,7 +148,9 @@ def test_a_refiner_trains_in_half_precision_and_samples_in_full(
     sources: Sources, uninterrupted: Path, tmp_path: Path
 ) -> None:
     settings = dataclasses.replace(SETTINGS, kimg=0.04)
-    done = train_refiner(tmp_path, sources, settings, 3, flips=True, trainer=GanTrainerSettings(precision="bf16-mixed"))
+    done = train_generator(
+        tmp_path, sources, settings, 3, flips=True, trainer=GanTrainerSettings(precision="bf16-mixed")
+    )
     assert done["healthy"] and done["images"] == 40
     half, full = (load_file(folder / "gan.safetensors") for folder in (tmp_path, uninterrupted))
     assert {v.dtype for v in half.values()} == {torch.float32}
@@ -158,7 +160,7 @@ def test_a_refiner_trains_in_half_precision_and_samples_in_full(
 def test_one_label_is_the_users_mistake(sources: Sources, tmp_path: Path) -> None:
     genuine = dataclasses.replace(sources, label=np.zeros(13, np.int64))
     with pytest.raises(UserError, match="one label is missing"):
-        train_refiner(tmp_path, genuine, SETTINGS, 0, flips=False)
+        train_generator(tmp_path, genuine, SETTINGS, 0, flips=False)
 
 
 def test_no_composites_are_refined_to_none() -> None:

@@ -200,6 +200,19 @@ def test_a_test_set_of_one_class_is_reported_as_undefined(tmp_path):
     assert "0.0 to 100.0" not in page.words()
 
 
+def test_the_health_of_every_kind_of_generator_is_told(bare_run):
+    run = bare_run(1.5)
+    for folder, kind, healthy in (("gan", "refiner", True), ("gan-noise", "noise", False)):
+        done = {"seed": 0, "attempt": 2, "healthy": healthy, "reason": None, "images": 9, "settings": {"kind": kind}}
+        (run / folder / "0").mkdir(parents=True)
+        (run / folder / "0" / "done.json").write_text(json.dumps(done))
+        (run / folder / "0" / "gan.safetensors").write_bytes(kind.encode())
+    write_report(run)
+    said = json.loads((run / "report.json").read_text())
+    assert [(row["kind"], row["healthy"]) for row in said["gan"]] == [("refiner", True), ("noise", False)]
+    assert {"gan/0/gan.safetensors", "gan-noise/0/gan.safetensors"} <= said["provenance"]["sha256"].keys()
+
+
 def test_provenance_with_counts_by_class_or_none(bare_run):
     run = bare_run(0.0)
     (run / "synthetic" / "0").mkdir(parents=True)

@@ -154,8 +154,9 @@ def test_a_folder_of_photographs_joins_the_run_and_the_decisions(opened, tmp_pat
     assert len(data.photos) == 14
     assert int(data.photos.label.sum()) == 5
     assert not data.quarantine
-    with pytest.raises(UserError, match="not an empty folder"):
-        write_photographs(decided(desk.db.reading()), desk.photographs, run, known, out)
+    for taken, said in ((out, "not an empty folder"), (out / "manifest.parquet/below", "cannot write --photographs")):
+        with pytest.raises(UserError, match=said):
+            write_photographs(decided(desk.db.reading()), desk.photographs, run, known, taken)
 
 
 def test_a_photograph_that_changed_meanwhile_is_left_out(opened, tmp_path):
