@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
+from counterfeit.gan.adversarial import MAX_GRADIENT, ema_decay, update_average
 from counterfeit.gan.augment import RefinerBatches, diff_augment, draw_pool
 from counterfeit.gan.losses import hinge_loss_discriminator, hinge_loss_generator
-from counterfeit.gan.refiner import MAX_GRADIENT, Refiner, ema_decay, update_average
+from counterfeit.gan.refiner import Refiner
 from counterfeit.gan.transplant import Sources, host_candidates
 
 

@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from counterfeit.cache import default_cache_folder
 from counterfeit.data.digits import Digits, read_digits
+from counterfeit.data.files import replacing
 from counterfeit.errors import DONE, TERMINATED, UserError, verb
 from counterfeit.experiment.cells import digital_source
 from counterfeit.experiment.reopen import reopen
@@ -101,9 +102,8 @@ def learn_digits(data: Digits, out: Path, gan: GanSettings, seed: int) -> str:
         )
     shown = torch.arange(10).repeat_interleave(COLUMNS)
     images = to_pixels(generate(shown, torch.Generator().manual_seed(seed)))
-    partial = out / "samples.png.partial"
-    Image.fromarray(as_grid(images, COLUMNS)).save(partial, format="PNG")
-    partial.replace(out / "samples.png")
+    with replacing(out / "samples.png") as partial:
+        Image.fromarray(as_grid(images, COLUMNS)).save(partial, format="PNG")
     return f"ten rows of digits in {out / 'samples.png'}, after {done['images']} images"
 
 

@@ -1,23 +1,45 @@
-"""Files written by rename, so that a reader, or a run after a kill, sees the old or the whole new one; checksums."""
+"""Files and folders written by rename, so that a reader, also after a kill, sees the old or the whole new one."""
 
 import hashlib
 import json
 import math
-import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from counterfeit.errors import naming
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, and the folders above it."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Where to write a file that takes the place of ``path`` if all goes well; the folders above are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    with naming(partial):
+    try:
+        with naming(path):
+            yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes the place of ``folder`` if all goes well."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a kill
+    partial.mkdir(parents=True)
+    yield partial
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, and the folders above it."""
+    with replacing(path) as partial:
         partial.write_bytes(content)
-    os.replace(partial, path)
 
 
 def write_text(path: Path, text: str) -> None:

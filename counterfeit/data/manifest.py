@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from counterfeit.data.files import replacing
 from counterfeit.data.walk import SUFFIXES, ignored_in_words, photographs_below
-from counterfeit.errors import UserError, naming
+from counterfeit.errors import UserError
 
 LABELS = {"genuine": 0, "counterfeit": 1, "0": 0, "1": 1}
 SPLITS = ("train", "validation", "test")
@@ -139,17 +140,11 @@ def _columns(found: Sequence[str], needed: Sequence[str], optional: Sequence[str
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a table as CSV or Parquet, by the suffix of ``path``; readers see the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with naming(path):
-            if path.suffix == ".csv":
-                pa.csv.write_csv(table, temporary)
-            else:
-                pa.parquet.write_table(table, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        if path.suffix == ".csv":
+            pa.csv.write_csv(table, partial)
+        else:
+            pa.parquet.write_table(table, partial)
 
 
 def _layout(root: Path) -> str:

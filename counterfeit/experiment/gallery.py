@@ -1,6 +1,5 @@
 """The worst errors of a detector as pictures: each photograph and where the detector sees evidence in it."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from counterfeit.data.files import write_json
+from counterfeit.data.files import replacing_folder, write_json
 from counterfeit.detector.explain import evidence_map
 from counterfeit.evaluation.arms import BASELINE
 from counterfeit.experiment.cells import Cells
@@ -40,13 +39,9 @@ def write_gallery(cells: Cells, seed: Seed, arms: Sequence[tuple[str, float]], p
     doses = [dose for arm, dose in arms if arm == product]
     shown = dict.fromkeys([(BASELINE, 0.0), *([(product, min(doses))] if doses else [])])
     folder = cells.folder.path / "gallery"
-    partial = folder.with_name("gallery.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    entries = [entry for arm, dose in shown for entry in _arm(cells, seed, arm, dose, partial)]
-    write_json(partial / "gallery.json", {"schema": 1, "errors": entries})
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
+    with replacing_folder(folder) as partial:
+        entries = [entry for arm, dose in shown for entry in _arm(cells, seed, arm, dose, partial)]
+        write_json(partial / "gallery.json", {"schema": 1, "errors": entries})
     return folder
 
 

@@ -1,17 +1,14 @@
 """The generator ``dcgan``: the classic deep convolutional GAN with binary cross-entropy (Radford et al. 2016)."""
 
-import copy
 from itertools import pairwise
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from counterfeit.gan.adversarial import FromNoise, frozen
 from counterfeit.gan.augment import Batch, diff_augment
 from counterfeit.gan.losses import cross_entropy_discriminator, cross_entropy_generator
-from counterfeit.gan.noise import descend, frozen, sample_in_chunks
-from counterfeit.gan.refiner import ema_decay, update_average
 
 NOISE = 100  # length of z, as in the paper
 START = 8  # pixels a side of the dense start
@@ -76,7 +73,7 @@ class DcganDiscriminator(nn.Module):
         return logits.gather(1, label[:, None])[:, 0]
 
 
-class Dcgan(pl.LightningModule):
+class Dcgan(FromNoise):
     """The classic: what a careful generator is measured against.
 
     Departures: both networks are told the class, real and generated images are translated and cut out (Zhao et al.
@@ -93,7 +90,6 @@ class Dcgan(pl.LightningModule):
     """
 
     latent = NOISE
-    step: Tensor
 
     def __init__(
         self,
@@ -105,38 +101,17 @@ class Dcgan(pl.LightningModule):
         ema_half_life: float = 20_000.0,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters()
-        self.automatic_optimization = False
-        self.size, self.classes, self.batch_size = size, classes, batch_size
-        self.lr, self.ema_half_life = lr, ema_half_life
-        self.total_steps = max(1, -(-round(kimg * 1000) // batch_size))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.generator = DcganGenerator(size, classes)
-            self.discriminator = DcganDiscriminator(size, classes)
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        self.register_buffer("step", torch.zeros((), dtype=torch.long))
-
-    @property
-    def images_seen(self) -> int:
-        """Generated images seen in training."""
-        return int(self.step) * self.batch_size
+            networks = (DcganGenerator(size, classes), DcganDiscriminator(size, classes))
+        super().__init__(*networks, kimg, batch_size, lr, ema_half_life)
+        self.save_hyperparameters()
+        self.size, self.classes = size, classes
 
     def forward(self, z: Tensor, label: Tensor) -> Tensor:
         """Images ``(N, 3, size, size)`` in [0, 1], by the averaged weights, see :meth:`sample`."""
         image: Tensor = self.average(z, label) / 2 + 0.5
         return image
-
-    def sample(self, label: Tensor, z: Tensor, chunk: int = 64) -> Tensor:
-        """Images ``(N, 3, size, size)`` in [0, 1] on the CPU, without gradients.
-
-        Args:
-            label: ``(N,)`` classes.
-            z: ``(N, 100)`` standard normal.
-            chunk: images at once.
-        """
-        return sample_in_chunks(self, label, z, chunk)
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """One step of the discriminator, then one of the generator against it."""
@@ -146,13 +121,12 @@ class Dcgan(pl.LightningModule):
         logit_real = self.discriminator(diff_augment(real, batch["augment_real"]), label)
         logit_fake = self.discriminator(diff_augment(generated.detach(), batch["augment_fake"]), label)
         loss_discriminator = cross_entropy_discriminator(logit_real, logit_fake)
-        descend(self, loss_discriminator, for_discriminator, self.discriminator)
+        self.descend(loss_discriminator, for_discriminator, self.discriminator)
         with frozen(self.discriminator):
             logit = self.discriminator(diff_augment(generated, batch["augment_fake"]), label)
             loss_generator = cross_entropy_generator(logit)
-        descend(self, loss_generator, for_generator, self.generator)
-        self.step += 1
-        update_average(self.average, self.generator, ema_decay(self.batch_size, self.images_seen, self.ema_half_life))
+        self.descend(loss_generator, for_generator, self.generator)
+        self.count_step()
         for old, new in zip(self.average.buffers(), self.generator.buffers(), strict=True):
             old.copy_(new)  # statistics of batch normalisation are averages already
         gap = (logit_real - logit_fake).mean()
@@ -163,10 +137,6 @@ class Dcgan(pl.LightningModule):
         """Adam with the paper's momentum for both networks."""
         networks = (self.generator, self.discriminator)
         return [torch.optim.Adam(network.parameters(), lr=self.lr, betas=(0.5, 0.999)) for network in networks]
-
-    def weights(self) -> dict[str, Tensor]:
-        """All state."""
-        return dict(self.state_dict())
 
 
 def draw_weights(layer: nn.Module) -> None:

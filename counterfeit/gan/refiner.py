@@ -1,14 +1,13 @@
 """The refiner as a LightningModule: one step is a pure function of its state and of the batch."""
 
-import copy
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from counterfeit.backbone import folded_backbone
+from counterfeit.gan.adversarial import Adversarial, frozen
 from counterfeit.gan.augment import Batch, diff_augment
 from counterfeit.gan.losses import (
     diversity_loss,
@@ -19,11 +18,10 @@ from counterfeit.gan.losses import (
 )
 from counterfeit.gan.networks import LATENT, Discriminator, Generator
 
-MAX_GRADIENT = 10.0  # norm to which gradients are clipped
 PROBE_SEED = 11  # of the latents with which every row of metrics is measured
 
 
-class Refiner(pl.LightningModule):
+class Refiner(Adversarial):
     """Makes transplants look photographed: a gated U-Net against a projected discriminator, hinge loss, EMA.
 
     Args:
@@ -40,7 +38,7 @@ class Refiner(pl.LightningModule):
         seed: of the networks' first weights.
     """
 
-    step: Tensor
+    discriminator: Discriminator
 
     def __init__(
         self,
@@ -56,26 +54,15 @@ class Refiner(pl.LightningModule):
         ema_half_life: float = 20_000.0,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self.save_hyperparameters()
-        self.automatic_optimization = False
-        self.size, self.batch_size, self.lr, self.ema_half_life = size, batch_size, lr, ema_half_life
-        self.identity_inside, self.identity_outside, self.diversity = identity_inside, identity_outside, diversity
-        self.total_steps = max(1, -(-round(kimg * 1000) // batch_size))
-        frozen = folded_backbone(backbone)  # not below: building it the first time would use up random numbers
+        network = folded_backbone(backbone)  # not below: building it the first time would use up random numbers
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.generator = Generator(core)
-            self.discriminator = Discriminator(frozen, seed)
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+            networks = (Generator(core), Discriminator(network, seed))
+        super().__init__(*networks, kimg, batch_size, lr, ema_half_life)
+        self.save_hyperparameters()
+        self.size = size
+        self.identity_inside, self.identity_outside, self.diversity = identity_inside, identity_outside, diversity
         self.held: list[Tensor] = []
-        # Counted here: with two optimisers the trainer's global step counts both.
-        self.register_buffer("step", torch.zeros((), dtype=torch.long))
-
-    @property
-    def images_seen(self) -> int:
-        """Composites seen in training."""
-        return int(self.step) * self.batch_size
 
     def forward(self, composite: Tensor, mask: Tensor, z: Tensor) -> Tensor:
         """Refined images ``(N, 3, H, W)`` in [0, 1] by the averaged generator, see :meth:`Generator.forward`."""
@@ -104,7 +91,8 @@ class Refiner(pl.LightningModule):
         label = batch["label"]
         refined = self.generator(batch["composite"], batch["mask"], batch["z"][0])
         features = self.discriminator.features(diff_augment(refined, batch["augment_fake"]))
-        loss_generator = hinge_loss_generator(self.discriminator.score(features, label))
+        with frozen(self.discriminator.heads):
+            loss_generator = hinge_loss_generator(self.discriminator.score(features, label))
         self.descend(loss_generator + self.regularisation(batch, refined), for_generator, self.generator)
         with torch.no_grad():
             real = self.discriminator.features(diff_augment(batch["real"], batch["augment_real"]))
@@ -116,8 +104,7 @@ class Refiner(pl.LightningModule):
         self.descend(loss_discriminator, for_discriminator, self.discriminator.heads)
         # Held until the next step, or the allocator returns the memory in between and a step takes 17 % longer.
         self.held = [refined.detach(), *fake, *real]
-        self.step += 1
-        update_average(self.average, self.generator, ema_decay(self.batch_size, self.images_seen, self.ema_half_life))
+        self.count_step()
         losses = {"loss_generator": loss_generator, "loss_discriminator": loss_discriminator}
         metrics = {k: v.detach() for k, v in losses.items()}
         metrics |= {"score_real": score_real.detach().mean(), "score_fake": score_fake.detach().mean()}
@@ -138,14 +125,6 @@ class Refiner(pl.LightningModule):
         first, second = batch["z"][:, :few]
         other = self.generator(composite[:few], mask[:few], second)
         return loss + self.diversity * diversity_loss(refined[:few], other, first, second, mask[:few])
-
-    def descend(self, loss: Tensor, optimizer: Any, network: nn.Module) -> None:
-        """One step of one network; none if the gradient is not finite, so that weights stay usable."""
-        parameters = list(network.parameters())
-        optimizer.zero_grad()
-        self.manual_backward(loss, inputs=parameters)
-        if torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT).isfinite():
-            optimizer.step()
 
     def configure_optimizers(self) -> Any:
         """Adam without momentum for the generator and for the discriminator's heads."""
@@ -194,17 +173,5 @@ class Refiner(pl.LightningModule):
         return float(torch.pdist(inside).mean())
 
     def weights(self) -> dict[str, Tensor]:
-        """All state except the backbone, which is loaded by its name."""
+        """All state but the backbone, which is loaded by its name."""
         return {k: v for k, v in self.state_dict().items() if not k.startswith("discriminator.backbone.")}
-
-
-def ema_decay(batch_size: int, seen: int, half_life: float) -> float:
-    """Share of the old average after one step (Karras et al. 2020: the half-life is at most 5 % of images seen)."""
-    return float(0.5 ** (batch_size / max(min(half_life, 0.05 * seen), 1e-8)))
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, current: nn.Module, decay: float) -> None:
-    """Moves every weight of ``average`` towards ``current``: ``decay * old + (1 - decay) * new``."""
-    for old, new in zip(average.parameters(), current.parameters(), strict=True):
-        old.lerp_(new, 1 - decay)

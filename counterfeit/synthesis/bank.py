@@ -1,7 +1,5 @@
 """A bank on disk: images, masks, a manifest and provenance, readable without the run that made it."""
 
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from counterfeit.data.files import file_sha256, write_json
+from counterfeit.data.files import file_sha256, replacing_folder, write_json
 
 # The IPTC's digital source type travels with the file: by a trained algorithm, of photographs alone, of what not.
 DIGITAL_SOURCES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -54,28 +52,25 @@ def write_bank(folder: Path, bank: Bank, provenance: dict[str, Any], source: Dig
         source: the mark that every changed image carries, but for those that a bank says were not refined: these say
             whether they are made of photographs alone or have an anomaly drawn by rule.
     """
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     sources = _digital_sources(bank, source)
     names = [f"{'counterfeit' if y else 'genuine'}_{i:05d}.png" for i, y in enumerate(bank.label)]
-    for name, pixels, mask, origin in zip(names, bank.pixels, bank.masks, sources, strict=True):
-        Image.fromarray(pixels).save(partial / name, pnginfo=_mark(origin) if mask.any() else None, compress_level=1)
-        Image.fromarray(mask).save(partial / name.replace(".png", ".mask.png"), compress_level=1)
-    columns = {
-        "path": pa.array(names),
-        "label": pa.array(bank.label, pa.int8()),
-        "source": pa.array(["synthetic"] * len(names)),
-        "split": pa.array(["train"] * len(names)),
-        "host": pa.array(bank.host.tolist()),
-        "donor": pa.array(bank.donor.tolist()),
-        "sha256": pa.array([file_sha256(partial / name) for name in names]),
-        **{name: pa.array(values) for name, values in bank.scores.items()},
-    }
-    pq.write_table(pa.table(columns), partial / "manifest.parquet")
-    write_json(partial / "provenance.json", provenance)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    with replacing_folder(folder) as partial:
+        for name, pixels, mask, origin in zip(names, bank.pixels, bank.masks, sources, strict=True):
+            said = _mark(origin) if mask.any() else None
+            Image.fromarray(pixels).save(partial / name, pnginfo=said, compress_level=1)
+            Image.fromarray(mask).save(partial / name.replace(".png", ".mask.png"), compress_level=1)
+        columns = {
+            "path": pa.array(names),
+            "label": pa.array(bank.label, pa.int8()),
+            "source": pa.array(["synthetic"] * len(names)),
+            "split": pa.array(["train"] * len(names)),
+            "host": pa.array(bank.host.tolist()),
+            "donor": pa.array(bank.donor.tolist()),
+            "sha256": pa.array([file_sha256(partial / name) for name in names]),
+            **{name: pa.array(values) for name, values in bank.scores.items()},
+        }
+        pq.write_table(pa.table(columns), partial / "manifest.parquet")
+        write_json(partial / "provenance.json", provenance)
 
 
 def read_bank(folder: Path) -> Bank:

@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from counterfeit.backbone import load_backbone
 from counterfeit.errors import UserError
 from counterfeit.gan import train
+from counterfeit.gan.adversarial import ema_decay, update_average
 from counterfeit.gan.augment import RefinerBatches, draw_pool
 from counterfeit.gan.finished import load_generator, load_refiner
-from counterfeit.gan.refiner import Refiner, ema_decay, update_average
+from counterfeit.gan.refiner import Refiner
 from counterfeit.gan.settings import GanSettings, GanTrainerSettings
 from counterfeit.gan.train import Recorder, train_generator
 from counterfeit.gan.transplant import Sources
