@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args, options = _parser().parse_known_args(arguments)
     try:
         entries = [plan_entry(args, options, name, size) for name in args.sets for size in args.sizes]
-        _run_all(entries, args.seeds, args.budget, time.monotonic())
+        run_all(entries, args.seeds, args.budget, time.monotonic())
         grid = measured(entries, args)
         text = results(entries, grid, args)
     except (UserError, jsonargparse.ArgumentError) as error:
@@ -136,7 +136,7 @@ def plan_entry(args: argparse.Namespace, options: Sequence[str], name: str, size
     return Entry(name, size, plan, RunFolder(args.work / f"{name}-{size}"))
 
 
-def _run_all(entries: Sequence[Entry], seeds: Sequence[int], budget: float | None, start: float) -> None:
+def run_all(entries: Sequence[Entry], seeds: Sequence[int], budget: float | None, start: float) -> None:
     """Run what is missing, seed by seed; one line for each cell that gets finished, with the time left."""
     for entry in entries:
         widen(entry)
