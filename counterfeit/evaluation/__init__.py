@@ -1,1 +1,1 @@
-"""How good a detector is, and whether one way of training it beats another: numpy and scipy only."""
+"""How good a detector is, and whether one way of training it beats another: without torch."""

@@ -12,9 +12,15 @@ from counterfeit.errors import UserError
 
 @dataclass(frozen=True)
 class Bands:
-    """Scores below ``genuine_below`` are likely genuine, from ``counterfeit_from`` on likely counterfeit, else unclear.
+    """Where scores are likely genuine, likely counterfeit, or between the two unclear.
 
-    ``alpha`` bounds the share of each class that lands on the wrong side.
+    Attributes:
+        genuine_below: scores below are likely genuine.
+        counterfeit_from: scores from here on are likely counterfeit.
+        alpha: bounds the share of each class that lands on the wrong side.
+        n: validation images that the bands were chosen on.
+        n_genuine: of these.
+        n_counterfeit: of these.
     """
 
     genuine_below: float
@@ -27,7 +33,14 @@ class Bands:
 
 @dataclass(frozen=True)
 class CalibrationBin:
-    """Of ``n`` validation images with ``low <= score < high`` so many were counterfeits; 1 belongs to the last bin."""
+    """A range of scores, ``low <= score < high``, and how many of its validation images were counterfeits.
+
+    Attributes:
+        low: lower end.
+        high: upper end; a score of 1 belongs to the last bin.
+        n: validation images with such a score.
+        counterfeits: of these.
+    """
 
     low: float
     high: float

@@ -14,8 +14,15 @@ Array = NDArray[np.float64]
 class Resampled(NamedTuple):
     """A mean over seeds with its 95 % interval and two-sided p-value against zero.
 
-    `standard_error` joins `images_error`, from resampling groups, and `training_error`, from what training adds between
-    seeds; `freedom` are its degrees of freedom.
+    Attributes:
+        estimate: the mean.
+        low: lower end of the interval.
+        high: upper end.
+        p: two-sided p-value.
+        standard_error: joins the two errors below.
+        images_error: from resampling groups.
+        training_error: from what training adds between seeds.
+        freedom: degrees of freedom of ``standard_error``.
     """
 
     estimate: float
@@ -35,8 +42,12 @@ _UNDEFINED = Resampled(_NAN, _NAN, _NAN, 1.0, _NAN, _NAN, _NAN, _NAN)
 class _Errors(NamedTuple):
     """Variances of a mean over seeds, and the seeds less one.
 
-    `shared` is the part of `images` that seeds have in common; `apart` is what the spread between seeds says of the
-    rest and of training together.
+    Attributes:
+        images: from resampling groups.
+        training: from what training adds between seeds.
+        shared: the part of ``images`` that seeds have in common.
+        apart: what the spread between seeds says of the rest and of training together.
+        seeds_less_one: number of seeds less one.
     """
 
     images: float
@@ -47,7 +58,16 @@ class _Errors(NamedTuple):
 
 
 def group_weights(n_groups: int, resamples: int, seed: int) -> NDArray[np.int64]:
-    """How often each group is drawn in each resample: `(R, G)`, rows sum to the number of groups."""
+    """How often each group is drawn in each resample.
+
+    Args:
+        n_groups: ``G``.
+        resamples: ``R``.
+        seed: of the draws.
+
+    Returns:
+        ``(R, G)``, rows sum to the number of groups.
+    """
     generator = np.random.default_rng(seed)
     return generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=resamples)
 
@@ -55,14 +75,19 @@ def group_weights(n_groups: int, resamples: int, seed: int) -> NDArray[np.int64]
 def resampled_mean(actual: Array, replicates: Array, seed: int = 0) -> Resampled:
     """Mean of a metric, or of a difference, over seeds, from a bootstrap over groups and seeds.
 
-    `actual` is `(S,)`, the value of each seed; `replicates` is `(R, S)`, the same under resampled groups (the same
-    resample in every seed of a row). Seeds with an undefined value and replicates with one are left out; without any
-    left, all is nan and p is 1.
-
     The draws are the replicates' mean over seeds, centred on the estimate and scaled to the images that seeds share,
     plus a deviation for all that differs between seeds, training and images of their own: Student's with one degree
-    less than seeds (as Hartung and Knapp 2001 do for means over studies), drawn from `seed`. Resampling seeds instead
+    less than seeds (as Hartung and Knapp 2001 do for means over studies), drawn from ``seed``. Resampling seeds instead
     would count what a group does in one seed three times (Owen 2007), and among few seeds find hardly any spread.
+
+    Args:
+        actual: ``(S,)``, the value of each seed; seeds with an undefined one are left out.
+        replicates: ``(R, S)``, the same under resampled groups, the same resample in every seed of a row; rows with an
+            undefined value are left out.
+        seed: of the deviation between seeds.
+
+    Returns:
+        The mean and its errors; all is nan and p is 1 where no seed or no replicate is left.
     """
     defined = np.isfinite(actual)
     actual, replicates = actual[defined], replicates[:, defined]
@@ -97,7 +122,10 @@ def resampled_mean_of_images(
 ) -> Resampled:
     """Mean over seeds of the mean over images, of which those of one group are drawn together, alike in all seeds.
 
-    `values` has each seed's images, `groups` the names of their groups.
+    Args:
+        values: of each seed's images.
+        groups: names of their groups.
+        resamples: of the groups.
     """
     names = np.unique(np.concatenate(groups))
     weights = group_weights(len(names), resamples, seed=0)
@@ -109,11 +137,19 @@ def resampled_mean_of_images(
 
 
 def exact_where_all_agree(mean: Resampled, groups: int, difference: bool = False) -> Resampled:
-    """Give a rate that no resample changes the interval of `groups` groups that all agree (Clopper and Pearson 1934).
+    """Give a rate that no resample changes the interval of ``groups`` groups that all agree (Clopper and Pearson 1934).
 
-    Ten of ten caught are not all there are: the interval of 1 then begins at 0.025 to the power of 1 / 10. Other means
-    are returned as they are. With `difference`, the rate is that of groups on which two arms differ: none did, or all,
-    which has the p-value of a sign test. The errors are those of a normal interval of that width.
+    Ten of ten caught are not all there are: the interval of 1 then begins at 0.025 to the power of 1 / 10. The errors
+    are those of a normal interval of that width.
+
+    Args:
+        mean: of the rate, or of a difference of two.
+        groups: that the rate rests on; 0 for what is no such rate.
+        difference: the rate is that of groups on which two arms differ: none did, or all, which has the p-value of a
+            sign test.
+
+    Returns:
+        The mean with this interval; other means as they are.
     """
     if mean.low < mean.high or mean.estimate not in ((-1.0, 0.0, 1.0) if difference else (0.0, 1.0)) or not groups:
         return mean
@@ -129,13 +165,17 @@ def exact_where_all_agree(mean: Resampled, groups: int, difference: bool = False
 
 
 def joint_draws(actual: Array, replicates: Array, seed: int = 0) -> Array:
-    """Draws of the means of several metrics together, each with the spread that `resampled_mean` gives it alone.
+    """Draws of the means of several metrics together, each with the spread that :func:`resampled_mean` gives it alone.
 
-    `actual` is `(S, C)`, the columns of each seed; `replicates` is `(R, S, C)`, the same under resampled groups. The
-    columns move together as they do under resampled groups and between seeds. Replicates with an undefined value are
-    left out.
+    The columns move together as they do under resampled groups and between seeds.
 
-    Returns `(R', C)`; empty where a column is undefined for a seed, or no replicate is left.
+    Args:
+        actual: ``(S, C)``, the columns of each seed.
+        replicates: ``(R, S, C)``, the same under resampled groups; those with an undefined value are left out.
+        seed: of the deviation between seeds.
+
+    Returns:
+        ``(R', C)``; empty where a column is undefined for a seed, or no replicate is left.
     """
     replicates = replicates[np.isfinite(replicates).all(axis=(1, 2))]
     if not np.isfinite(actual).all() or replicates.size == 0:
@@ -158,7 +198,7 @@ def joint_draws(actual: Array, replicates: Array, seed: int = 0) -> Array:
 
 
 def _shared_deviation(replicates: Array, errors: _Errors) -> Array:
-    """Mean over seeds of each replicate, centred on 0, `(R,)`, with the variance that seeds share."""
+    """Mean over seeds of each replicate, centred on 0, ``(R,)``, with the variance that seeds share."""
     deviation: Array = replicates.mean(axis=1) - replicates.mean()
     if errors.images:
         deviation *= (errors.shared / errors.images) ** 0.5
@@ -167,7 +207,7 @@ def _shared_deviation(replicates: Array, errors: _Errors) -> Array:
 
 @lru_cache(maxsize=8)
 def _student(count: int, freedom: int, seed: int) -> Array:
-    """Student's deviations in random order, `(count,)`, one from each of as many equally likely parts.
+    """Student's deviations in random order, ``(count,)``, one from each of as many equally likely parts.
 
     Drawn freely, the few in the tails would move the interval: at one degree of freedom they reach far. All metrics of
     a comparison have the same ones, so they are kept.

@@ -38,14 +38,14 @@ RULE = (
 
 
 class _Values(NamedTuple):
-    """Metrics of one arm and seed: of the test images as they are, `(M,)`, and under resampled groups, `(R, M)`."""
+    """Metrics of one arm and seed: of the test images as they are, ``(M,)``, and under resampled groups, ``(R, M)``."""
 
     actual: Array
     replicates: Array
 
 
 class _AtThreshold(NamedTuple):
-    """Rates of the decisions, `(R, 3)`, and accuracy after referral, `(R, K)`; the first row is of the images as is."""
+    """Rates of decisions, ``(R, 3)``, and accuracy after referral, ``(R, K)``; the first row is of the images as is."""
 
     rates: Array
     accuracy: Array
@@ -64,13 +64,23 @@ def compare(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Comparison:
-    """Compare every arm with the baseline, and the product also with `transplant` and `placebo` where they ran.
+    """Compare every arm with the baseline, and the product also with what is cheaper to have, where that ran.
 
-    `predictions` holds test images only, in the columns of `predictions.parquet`; within a seed all arms scored the
-    same paths. With a column `threshold`, the operating point of the cell, decisions are compared too. `product_dose`
-    is the product's dose (left out: its smallest positive one); at dose 0 an absent product is the baseline itself. A
-    pair uses the seeds that both its arms have. Raises `UserError` on a table that cannot be compared, as one that has
-    the baseline alone.
+    That is ``transplant``, ``unrefined`` and ``placebo``, each at its dose nearest to the product's. A pair uses the
+    seeds that both its arms have.
+
+    Args:
+        predictions: of test images only, in the columns of ``predictions.parquet``; within a seed all arms scored the
+            same paths. With a column ``threshold``, the operating point of the cell, decisions are compared too.
+        baseline: arm that the others are compared with, at its smallest dose.
+        product: arm that the verdict is about.
+        product_dose: the product's dose (left out: its smallest positive one); at dose 0 an absent product is the
+            baseline itself.
+        resamples: of the groups.
+        seed: of the resamples.
+
+    Raises:
+        UserError: the table cannot be compared, as one that has the baseline alone.
     """
     scores = scores_by_arm(predictions)
     return compare_scores(
@@ -87,7 +97,19 @@ def compare_scores(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Comparison:
-    """Compare as `compare` does: scores by (arm, dose) and seed, as `scores_by_arm` sorts them."""
+    """Compare as :func:`compare` does.
+
+    Args:
+        scores: by (arm, dose) and seed, as :func:`~counterfeit.evaluation.predictions.scores_by_arm` sorts them.
+        baseline: as in :func:`compare`.
+        product: likewise.
+        product_dose: likewise.
+        resamples: likewise.
+        seed: likewise.
+
+    Raises:
+        UserError: an arm or dose is not there, two arms have no seed in common, or there is the baseline alone.
+    """
     n_groups = 1 + max(int(test.group.max()) for tests in scores.values() for test in tests.values())
     weights = group_weights(n_groups, resamples, seed)
     arms = {arm: {s: (test, _evaluate(test, weights)) for s, test in tests.items()} for arm, tests in scores.items()}
@@ -129,7 +151,7 @@ def compare_scores(
 
 
 def verdict_of(differences: Mapping[Metric, Difference]) -> Verdict:
-    """Apply `RULE` to the differences of the product from the baseline."""
+    """Apply ``RULE`` to the differences of the product from the baseline."""
     found = [d.estimate for name, d in differences.items() if name in VERDICT_METRICS and (d.p_holm or 0.0) < 0.05]
     if any(estimate < 0 for estimate in found):
         return "HURTS"
@@ -181,9 +203,9 @@ def _arm_result(arm: _Arm, by_seed: _BySeed, weights: NDArray[np.int64], seed: i
 
 
 def _levels(actual: Array, replicates: Array, seed: int, rests_on: Sequence[int]) -> list[Level]:
-    """Means over seeds: actual `(S, M)`, replicates `(R, S, M)`, to `M` levels within [0, 1].
+    """Means over seeds: actual ``(S, M)``, replicates ``(R, S, M)``, to ``M`` levels within [0, 1].
 
-    `rests_on` is the number of groups that a rate of decisions rests on, 0 for what is no such rate.
+    ``rests_on`` is the number of groups that a rate of decisions rests on, 0 for what is no such rate.
     """
     columns = enumerate(rests_on)
     means = [exact_where_all_agree(resampled_mean(actual[:, m], replicates[:, :, m], seed), n) for m, n in columns]

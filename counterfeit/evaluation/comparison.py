@@ -1,22 +1,23 @@
-"""What `compare` found: the result as data, as `comparison.json` and in words.
+"""What ``compare`` found: the result as data, as ``comparison.json`` and in words.
 
-`comparison.json` is `Comparison.to_json()`. Its keys, rates as fractions in [0, 1] and an undefined number as null:
+``comparison.json`` is ``Comparison.to_json()``. Its keys, rates as fractions in [0, 1] and an undefined number as null:
 
-- `verdict` (HELPS, NO EVIDENCE or HURTS), `rule` (how it was reached), `notes` (what to keep in mind, sentences);
-- `baseline`, `baseline_dose`, `product`, `product_dose`: the two arms that the verdict is about;
-- `resamples`, `seed`: of the bootstrap, which is a function of them;
-- `worst`: `n_seeds`, `n_groups`, and the smallest `n_genuine` and `n_counterfeit` of any seed's test images;
-- `tests`: per seed `seed`, `n_genuine`, `n_counterfeit`;
-- `arms`: per arm and dose `arm`, `dose`, `n_seeds`, `levels`: metric to `estimate`, `low`, `high`; `operating`: the
-  same for `recall`, `fpr`, `precision` of the decisions at each cell's own threshold; `referral`: for growing shares
-  `referred` to a person, the accuracy on the rest (`estimate`, `low`, `high`). Both are empty without thresholds;
-- `pairs`: per pair `arm`, `dose`, `against`, `against_dose`, `n_seeds`, `delong_se` (of the AUROC difference, mean over
-  seeds), `mcnemar`: `gained` and `lost` (decisions, summed over seeds, that only the arm or only the other got right)
-  and `p` (clustered by group; null without thresholds), and `differences`: metric to `estimate` (arm minus against),
-  `low`, `high`, `p`, `p_holm` (null for metrics without part in the verdict), `standard_error`, `images_error` and
-  `training_error` (its two sources), `detectable` (the smallest difference found in four of five experiments like
-  this one), `groups_needed` (test groups, over all seeds, to find 5 percentage points as often; null if more images
-  cannot do it and more seeds are needed).
+- ``verdict`` (HELPS, NO EVIDENCE or HURTS), ``rule`` (how it was reached), ``notes`` (what to keep in mind, sentences);
+- ``baseline``, ``baseline_dose``, ``product``, ``product_dose``: the two arms that the verdict is about;
+- ``resamples``, ``seed``: of the bootstrap, which is a function of them;
+- ``worst``: ``n_seeds``, ``n_groups``, and the smallest ``n_genuine`` and ``n_counterfeit`` of any seed's test images;
+- ``tests``: per seed ``seed``, ``n_genuine``, ``n_counterfeit``;
+- ``arms``: per arm and dose ``arm``, ``dose``, ``n_seeds``, ``levels``: metric to ``estimate``, ``low``, ``high``;
+  ``operating``: the same for ``recall``, ``fpr``, ``precision`` of the decisions at each cell's own threshold;
+  ``referral``: for growing shares ``referred`` to a person, the accuracy on the rest (``estimate``, ``low``, ``high``).
+  Both are empty without thresholds;
+- ``pairs``: per pair ``arm``, ``dose``, ``against``, ``against_dose``, ``n_seeds``, ``delong_se`` (of the AUROC
+  difference, mean over seeds), ``mcnemar``: ``gained`` and ``lost`` (decisions, summed over seeds, that only the arm or
+  only the other got right) and ``p`` (clustered by group; null without thresholds), and ``differences``: metric to
+  ``estimate`` (arm minus against), ``low``, ``high``, ``p``, ``p_holm`` (null for metrics without part in the verdict),
+  ``standard_error``, ``images_error`` and ``training_error`` (its two sources), ``detectable`` (the smallest difference
+  found in four of five experiments like this one), ``groups_needed`` (test groups, over all seeds, to find 5 percentage
+  points as often; null if more images cannot do it and more seeds are needed).
 """
 
 import json
@@ -71,7 +72,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Referral:
-    """Accuracy, with its interval, on the images that are left when the share `referred` goes to a person."""
+    """Accuracy, with its interval, on the images that are left when the share ``referred`` goes to a person."""
 
     referred: float
     estimate: float
@@ -157,12 +158,12 @@ class Comparison:
         return next(p for p in self.pairs if (p.arm, p.dose, p.against, p.against_dose) == wanted)
 
     def to_json(self) -> str:
-        """Return the text of `comparison.json`."""
+        """Return the text of ``comparison.json``."""
         return json.dumps(without_nan(asdict(self)), indent=2, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Comparison":
-        """Read what `to_json` wrote; keys added by others (`dose_reason`) are passed over."""
+        """Read what ``to_json`` wrote; keys added by others (``dose_reason``) are passed over."""
         data = json.loads(text)
         own = {name: data[name] for name in cls.__dataclass_fields__}
         own["worst"] = Worst(**data["worst"])
@@ -195,7 +196,11 @@ def headline(comparison: Comparison) -> list[str]:
 def last_lines(comparison: Comparison, report: Path, own: bool) -> list[str]:
     """Return what a verb prints last: the headline, where the report lies, the command to go on with.
 
-    Own photographs, unlike the drawn labels, are followed by others to score; the detector lies beside the report.
+    Args:
+        comparison: of the run.
+        report: the page; the detector lies beside it.
+        own: whether the photographs are the user's own, which, unlike the drawn labels, are followed by others to
+            score.
     """
     score = f"python -m counterfeit.predict FOLDER --run {shlex.quote(str(report.parent))} --out scores"
     following = score if own else "python -m counterfeit.fit --data.root FOLDER"
@@ -203,7 +208,7 @@ def last_lines(comparison: Comparison, report: Path, own: bool) -> list[str]:
 
 
 def points(difference: Difference) -> str:
-    """Format a difference in percentage points with its interval: `+7.1 pp [+2.0, +12.3]`."""
+    """Format a difference in percentage points with its interval: ``+7.1 pp [+2.0, +12.3]``."""
     if math.isnan(difference.estimate):
         return "not defined"
     # Adding 0 turns a rounded -0.0 into 0.0.
@@ -212,7 +217,7 @@ def points(difference: Difference) -> str:
 
 
 def image_count(tests: tuple[SeedCounts, ...]) -> str:
-    """Format the number of test images of a seed, as one number or a range: `471` or `468 to 473`."""
+    """Format the number of test images of a seed, as one number or a range: ``471`` or ``468 to 473``."""
     sizes = {test.n_genuine + test.n_counterfeit for test in tests}
     return str(*sizes) if len(sizes) == 1 else f"{min(sizes)} to {max(sizes)}"
 

@@ -1,7 +1,6 @@
 """What a stored threshold does: rates of its decisions, and accuracy when a person takes over the unsure ones.
 
-`label` is `(N,)` in {0, 1}, `score` `(N,)` probabilities, `weights` `(R, N)` as in `metrics`. An image is called
-counterfeit at or above the threshold.
+An image is called counterfeit at or above the threshold. Weights are those of :mod:`counterfeit.evaluation.metrics`.
 """
 
 from typing import Literal, get_args
@@ -19,7 +18,15 @@ REFERRED = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)  # shares of the images that a person
 
 
 def decision_rates(label: ArrayLike, flagged: ArrayLike, weights: ArrayLike | None = None) -> Array:
-    """Recall, false positive rate and precision of decisions: `(R, 3)`, nan where a rate has no image to rest on.
+    """Recall, false positive rate and precision of decisions.
+
+    Args:
+        label: ``(N,)``, 0 genuine and 1 counterfeit.
+        flagged: ``(N,)``, whether an image is called counterfeit.
+        weights: ``(R, N)``; one row of ones if left out.
+
+    Returns:
+        ``(R, 3)``, nan where a rate has no image to rest on.
 
     >>> decision_rates([0, 0, 1, 1], [False, True, True, True]).tolist()
     [[1.0, 0.5, 0.6666666666666666]]
@@ -42,8 +49,17 @@ def risk_coverage(
 ) -> Array:
     """Accuracy on the images that stay with the detector when it refers its least sure ones (El-Yaniv, Wiener 2010).
 
-    Sure means far from the threshold in logits. `referred` is `(K,)`, shares in [0, 1). Returns `(R, K)`, nan without
-    images.
+    Sure means far from the threshold in logits.
+
+    Args:
+        label: ``(N,)``, 0 genuine and 1 counterfeit.
+        score: ``(N,)``, probabilities.
+        threshold: a probability.
+        weights: ``(R, N)``; one row of ones if left out.
+        referred: ``(K,)``, shares in [0, 1).
+
+    Returns:
+        ``(R, K)``, nan without images.
 
     >>> risk_coverage([0, 0, 1, 1], [0.1, 0.6, 0.7, 0.9], 0.5, referred=[0.0, 0.25]).tolist()
     [[0.75, 1.0]]

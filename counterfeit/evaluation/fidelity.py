@@ -31,7 +31,16 @@ Names = NDArray[np.str_]
 
 
 class Samples(NamedTuple):
-    """Features of one seed: two halves of the held-out real counterfeits, and as many synthetic ones as the second."""
+    """Features of one seed: two halves of the held-out real counterfeits, and as many synthetic ones as the second.
+
+    Attributes:
+        reference: ``(N, D)``, of the first half.
+        other: ``(M, D)``, of the second.
+        synthetic: ``(M, D)``, of the synthetic counterfeits.
+        reference_group: ``(N,)``.
+        other_group: ``(M,)``.
+        donor: ``(M,)`` path of the photograph whose evidence each synthetic one carries.
+    """
 
     reference: Rows
     other: Rows
@@ -42,7 +51,14 @@ class Samples(NamedTuple):
 
 
 class Manifold(NamedTuple):
-    """Of generated images ``(M,)`` and of real ones ``(N,)``: whether, or how often, each is covered by the others."""
+    """Whether, or how often, each of the generated and of the real images is covered by the others.
+
+    Attributes:
+        precise: ``(M,)``, whether a generated image lies in the ball of a real one.
+        dense: ``(M,)``, in how many of these balls, divided by the neighbours that each reaches to.
+        recalled: ``(N,)``, whether a real image lies in the ball of a generated one.
+        covered: ``(N,)``, whether a generated image lies in the ball of this real one.
+    """
 
     precise: Array
     dense: Array
@@ -62,9 +78,16 @@ def audit_fidelity(seeds: Sequence[AuditedSeed]) -> Audit:
 
 
 def kernel(first: Rows, second: Rows) -> Array:
-    """Cubic polynomial kernel of KID (Binkowski et al. 2018): ``(N, M)`` of features ``(N, D)`` and ``(M, D)``.
+    """Cubic polynomial kernel of KID (Binkowski et al. 2018).
 
     The features are scaled to one length, so that it lies in [0, 8] and no single extreme image decides.
+
+    Args:
+        first: ``(N, D)``.
+        second: ``(M, D)``.
+
+    Returns:
+        ``(N, M)``.
     """
     first, second = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9) for rows in (first, second))
     values: Array = ((first @ second.T).astype(np.float64) + 1) ** 3

@@ -140,8 +140,12 @@ def mean_over_seeds(
 
     Args:
         clusters: for each seed the cluster of each of its items; a cluster that several seeds share is drawn alike.
-        statistic: number of the seed and weights ``(R, N)`` of its items to values ``(R,)``; nan where not defined.
+        statistic: position of the seed in ``clusters`` and weights ``(R, N)`` of its items to values ``(R,)``; nan
+            where not defined.
         resamples: of the clusters.
+
+    Returns:
+        The mean and the two ends of its interval, nan where not defined.
     """
     if not clusters:
         return float("nan"), float("nan"), float("nan")

@@ -45,9 +45,9 @@ def audit_memorisation(seeds: Sequence[AuditedSeed]) -> Audit:
     """Compare how near synthetic and held-out real images come to the training images of their label.
 
     A synthetic genuine image is an edit of its host, so the host's group is left out for it, as the held-out images
-    have none of their own group in training. ``copying`` is the probability
-    that a synthetic image lies nearer than a held-out real one: 0.5 where nothing was copied, 1 where all is copied
-    (the statistic of Meehan, Chaudhuri and Dasgupta 2020, on the scale of an AUROC).
+    have none of their own group in training. ``copying`` is the probability that a synthetic image lies nearer than a
+    held-out real one: 0.5 where nothing was copied, 1 where all is copied (the statistic of Meehan, Chaudhuri and
+    Dasgupta 2020, on the scale of an AUROC).
     """
     findings, named = [], list[tuple[float, str, str]]()
     for label in (1, 0):
@@ -88,7 +88,15 @@ def _distances(seed: AuditedSeed, label: int) -> _Distances | None:
 
 
 def pairwise_distances(first: NDArray[np.float32], second: NDArray[np.float32]) -> Array:
-    """Distances ``(N, M)`` of rows ``(N, D)`` and ``(M, D)``: root mean squares over the ``D`` features."""
+    """Distances between rows: root mean squares over the ``D`` features.
+
+    Args:
+        first: ``(N, D)``.
+        second: ``(M, D)``.
+
+    Returns:
+        ``(N, M)``.
+    """
     cross = first @ second.T
     squared = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * cross
     distances: Array = np.sqrt(np.maximum(squared, 0).astype(np.float64) / first.shape[1])

@@ -1,9 +1,10 @@
 """Metrics of a risk score: pure functions of arrays.
 
-`label` is `(N,)`, 0 genuine and 1 counterfeit; `score` is `(N,)`, higher is more suspect (a probability for `brier`
-and `expected_calibration_error`); `weight` is `(N,)`, non-negative, 1 if left out. A weight of 2 equals listing the
-image twice, a weight of 0 leaving it out. Every metric lies in [0, 1], and is nan where it is not defined: the ranking
-metrics need both classes, the two calibration metrics at least one image.
+``label`` is ``(N,)``, 0 genuine and 1 counterfeit; ``score`` is ``(N,)``, higher is more suspect (a probability for
+``brier`` and ``expected_calibration_error``); ``weight`` is ``(N,)``, non-negative, 1 if left out: all are finite,
+else ``ValueError``. A weight of 2 equals listing the image twice, a weight of 0 leaving it out. Every metric lies in
+[0, 1], and is nan where it is not defined: the ranking metrics need both classes, the two calibration metrics at least
+one image.
 """
 
 from typing import Literal, NamedTuple, get_args
@@ -31,7 +32,7 @@ _Weights = NDArray[np.int64] | Array
 
 
 class Counts(NamedTuple):
-    """Weight of the images at or above a threshold, from the highest threshold down; `(R, T)` each."""
+    """Weight of the images at or above a threshold, from the highest threshold down; ``(R, T)`` each."""
 
     true_positive: Array
     false_positive: Array
@@ -56,7 +57,7 @@ def average_precision(label: ArrayLike, score: ArrayLike, weight: ArrayLike | No
 
 
 def recall_at_fpr(label: ArrayLike, score: ArrayLike, max_fpr: float, weight: ArrayLike | None = None) -> float:
-    """Largest recall at a threshold whose false positive rate is at most `max_fpr`.
+    """Largest recall at a threshold whose false positive rate is at most ``max_fpr``.
 
     Equal scores pass together or not at all, and nothing is interpolated: only thresholds that could be set count.
 
@@ -71,7 +72,7 @@ def precision_at_capacity(
 ) -> float:
     """Share of counterfeits among the most suspect images that moderators have time to look at.
 
-    `capacity` is a share of all images, in (0, 1]. It is met exactly: where equal scores straddle it, their images
+    ``capacity`` is a share of all images, in (0, 1]. It is met exactly: where equal scores straddle it, their images
     count in part, as if drawn among them at random.
 
     >>> precision_at_capacity([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], capacity=0.5)
@@ -98,7 +99,7 @@ def expected_calibration_error(
 
 
 def replicate_metrics(label: ArrayLike, score: ArrayLike, weights: ArrayLike) -> Array:
-    """All `METRICS` of one test set under many weightings: weights `(R, N)` to values `(R, 7)`.
+    """All ``METRICS`` of one test set under many weightings: weights ``(R, N)`` to values ``(R, 7)``.
 
     The scores are sorted once; each weighting then costs one cumulative sum, which is fastest of integers.
     """
@@ -123,9 +124,9 @@ def replicate_metrics(label: ArrayLike, score: ArrayLike, weights: ArrayLike) ->
 
 
 def top_share_mean(value: Array, key: Array, weights: Array, shares: ArrayLike) -> Array:
-    """Mean of `value` over each of the `shares` of the weight with the highest `key`; equal keys count in part.
+    """Mean of ``value`` over each of the ``shares`` of the weight with the highest ``key``; equal keys count in part.
 
-    value and key `(N,)`, weights `(R, N)`, shares `(K,)` in (0, 1], to `(R, K)`; nan where there is no weight.
+    value and key ``(N,)``, weights ``(R, N)``, shares ``(K,)`` in (0, 1], to ``(R, K)``; nan where there is no weight.
     """
     order = np.argsort(-key, kind="stable")
     ends, ordered = _ends(key[order]), weights[:, order]
@@ -134,7 +135,7 @@ def top_share_mean(value: Array, key: Array, weights: Array, shares: ArrayLike) 
 
 
 def _top_share_mean(taken: Array, reached: Array, shares: Array) -> Array:
-    """Mean over the first of the weight, from the weight and the weighted sum up to each threshold, `(R, T)` each."""
+    """Mean over the first of the weight, from the weight and the weighted sum up to each threshold, ``(R, T)`` each."""
     nothing = np.zeros((len(taken), 1))
     taken, reached = np.concatenate([nothing, taken], axis=1), np.concatenate([nothing, reached], axis=1)
     means = np.full((len(taken), len(shares)), np.nan)
@@ -149,7 +150,7 @@ def _top_share_mean(taken: Array, reached: Array, shares: Array) -> Array:
 
 
 def _checked(label: ArrayLike, score: ArrayLike, weight: ArrayLike | None) -> tuple[Array, Array, Array]:
-    """Label `(N,)`, score `(N,)` and weights `(1, N)` as floats; ValueError where they make no test set."""
+    """Label ``(N,)``, score ``(N,)`` and weights ``(1, N)`` as floats; ValueError where they make no test set."""
     label = np.asarray(label, dtype=np.float64)
     score = np.asarray(score, dtype=np.float64)
     weight = np.ones_like(score) if weight is None else np.asarray(weight, dtype=np.float64)
@@ -183,7 +184,7 @@ def _counts(label: Array, score: Array, weights: _Weights) -> Counts:
 
 
 def _weight_of_first(weights: _Weights, images: NDArray[np.int64], counts: NDArray[np.int64]) -> Array:
-    """Weight of the first of the images, as many as each of the counts: `(R, T)`."""
+    """Weight of the first of the images, as many as each of the counts: ``(R, T)``."""
     sums = np.zeros((len(weights), len(images) + 1), weights.dtype)
     np.cumsum(weights[:, images], axis=1, out=sums[:, 1:])
     return sums[:, counts].astype(np.float64)
@@ -202,7 +203,7 @@ def _ratio(numerator: Array, denominator: Array) -> Array:
 
 
 def _totals(counts: Counts) -> tuple[Array, Array]:
-    """Weight of the counterfeits and of the genuine images, `(R, 1)` each."""
+    """Weight of the counterfeits and of the genuine images, ``(R, 1)`` each."""
     if counts.true_positive.shape[1] == 0:
         nothing = np.zeros((len(counts.true_positive), 1))
         return nothing, nothing

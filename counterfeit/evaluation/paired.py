@@ -13,15 +13,20 @@ from counterfeit.evaluation.metrics import METRICS, RECALLS, Metric, replicate_m
 from counterfeit.evaluation.predictions import SeedScores, distinct_groups, same_scores, scores_by_arm
 
 Triple = list[float] | None
-"""A mean over seeds and the ends of its 95 % interval, as JSON has it: `None` where it is not defined."""
+"""A mean over seeds and the ends of its 95 % interval, as JSON has it: ``None`` where it is not defined."""
 
 
 class Paired(NamedTuple):
-    """Metrics of two arms in `K` repetitions, on the `S` seeds that all have, under `R` resamples of the groups.
+    """Metrics of two arms in ``K`` repetitions, on the ``S`` seeds that all have, under ``R`` resamples of the groups.
 
-    `actual` is `(S, K, 2, M)`, `replicates` is `(R, S, K, 2, M)`, with `M` metrics in the order of `METRICS`;
-    `genuine` and `counterfeit` are `(K,)`, the smallest numbers of test images of a seed; `groups` `(K,)` those with a
-    counterfeit, of all seeds; `alike` `(K,)` whether both arms gave every image the same score.
+    Attributes:
+        seeds: ``S`` of them.
+        actual: ``(S, K, 2, M)``, of the two arms, with ``M`` metrics in the order of ``METRICS``.
+        replicates: ``(R, S, K, 2, M)``, the same under resampled groups.
+        genuine: ``(K,)``, the smallest number of genuine test images of a seed.
+        counterfeit: ``(K,)``, the same of counterfeits.
+        groups: ``(K,)``, number of those with a counterfeit, of all seeds.
+        alike: ``(K,)``, whether both arms gave every image the same score.
     """
 
     seeds: list[int]
@@ -40,7 +45,11 @@ class Paired(NamedTuple):
         return triple(exact_where_all_agree(found, groups), 0.0, 1.0)
 
     def differences(self, metric: Metric) -> tuple[Array, Array]:
-        """Second arm minus first: `(S, K)`, and under resampled groups `(R, S, K)`."""
+        """Second arm minus first.
+
+        Returns:
+            ``(S, K)``, and under resampled groups ``(R, S, K)``.
+        """
         at = METRICS.index(metric)
         gained: Array = self.actual[:, :, 1, at] - self.actual[:, :, 0, at]
         resampled: Array = self.replicates[:, :, :, 1, at] - self.replicates[:, :, :, 0, at]
@@ -60,10 +69,13 @@ def paired_metrics(
     """Evaluate two arms in every repetition; groups are drawn once, for all of them alike.
 
     Args:
-        tables: predictions of each repetition, as `compare` takes them.
+        tables: predictions of each repetition, as :func:`~counterfeit.evaluation.compare.compare` takes them.
         arms: name and dose of the first and of the second.
         resamples: of the groups.
         seed: of the resamples.
+
+    Raises:
+        UserError: the repetitions have no seed in common, or a table cannot be compared.
     """
     names = np.unique(np.concatenate([table["group"].to_numpy(zero_copy_only=False) for table in tables]))
     weights = group_weights(len(names), resamples, seed)

@@ -11,9 +11,16 @@ PLANNED = 0.05  # the difference that sample sizes are given for: 5 percentage p
 
 
 def detectable_difference(standard_error: float, freedom: float, comparisons: int = 1, power: float = POWER) -> float:
-    """Smallest true difference that is found at 5 % in `power` of the experiments with this standard error.
+    """Smallest true difference that is found at 5 % in ``power`` of the experiments with this standard error.
 
-    At most 1: a rate cannot differ by more, so 1 means that nothing can be found.
+    Args:
+        standard_error: of the difference.
+        freedom: its degrees of freedom.
+        comparisons: number of p-values that are adjusted together.
+        power: share of the experiments.
+
+    Returns:
+        At most 1: a rate cannot differ by more, so 1 means that nothing can be found.
 
     >>> round(detectable_difference(0.01, float("inf")), 4)  # 1.96 + 0.84 standard errors
     0.028
@@ -30,10 +37,21 @@ def groups_needed(
     difference: float = PLANNED,
     power: float = POWER,
 ) -> float:
-    """Test groups over all seeds with which `difference` is found at 5 % in `power` of the experiments.
+    """Test groups over all seeds with which ``difference`` is found at 5 % in ``power`` of the experiments.
 
-    The variance from images shrinks as their number grows; that from training shrinks only with more seeds, so that
-    the result is infinite where training alone hides the difference. `n_groups` are those behind the two errors.
+    The variance from images shrinks as their number grows; that from training shrinks only with more seeds.
+
+    Args:
+        images_error: standard error from images.
+        training_error: standard error from training.
+        freedom: degrees of freedom of both together.
+        n_groups: those behind the two errors.
+        comparisons: number of p-values that are adjusted together.
+        difference: to be found.
+        power: share of the experiments.
+
+    Returns:
+        Number of groups; infinite where training alone hides the difference.
 
     >>> round(groups_needed(0.0252, 0.0, float("inf"), 100))  # 2.8 standard errors are 7 pp: about (7 / 5)^2 times
     199

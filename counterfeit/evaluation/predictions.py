@@ -20,7 +20,12 @@ _THRESHOLD = "combination.threshold"  # its name among the weights of a cell
 class SeedScores(NamedTuple):
     """One arm's scores of one seed's test images, in the order of their paths.
 
-    `group` indexes the union of groups; `threshold` is that of the cell, None where it is not known.
+    Attributes:
+        path: ``(N,)``.
+        group: ``(N,)``, indexes the union of groups.
+        label: ``(N,)``, genuine = 0, counterfeit = 1.
+        score: ``(N,)``, higher is more suspect.
+        threshold: that of the cell, ``None`` where it is not known.
     """
 
     path: NDArray[np.str_]
@@ -31,10 +36,13 @@ class SeedScores(NamedTuple):
 
 
 def read_predictions(run: Path) -> pa.Table:
-    """Return the predictions of all cells of a run folder, with each cell's `threshold`; `UserError` if there are none.
+    """Return the predictions of all cells of a run folder, with each cell's ``threshold``.
 
-    Where `predictions.parquet` has no such column, the threshold is that stored in the cell's `tuned.safetensors`, else
-    in its `heads.safetensors`, and null where there is neither.
+    Where ``predictions.parquet`` has no such column, the threshold is that stored in the cell's ``tuned.safetensors``,
+    else in its ``heads.safetensors``, and null where there is neither.
+
+    Raises:
+        UserError: there are none, or a file of a cell cannot be read.
     """
     files = sorted((run / "detector").glob("*/*/*/predictions.parquet"))
     if not files:
@@ -43,17 +51,34 @@ def read_predictions(run: Path) -> pa.Table:
 
 
 def read_cell(cell: Path) -> pa.Table:
-    """Return the predictions of one cell, with its `threshold`."""
-    try:
-        # Not `read_table`, which reads meaning into folder names.
-        table = pq.ParquetFile(cell / "predictions.parquet").read()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise UserError(f"{cell / 'predictions.parquet'} cannot be read: remove it and rerun the detector") from error
+    """Return the predictions of one cell, with its ``threshold``.
+
+    Raises:
+        UserError: a file of the cell cannot be read.
+    """
+    table = read_parquet(cell / "predictions.parquet")
     if "threshold" in table.column_names:
         return table
     tuned = cell / "tuned.safetensors"
     threshold = _stored_threshold(tuned if tuned.exists() else cell / "heads.safetensors")
     return table.append_column("threshold", pa.array([threshold] * len(table), pa.float64()))
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a table of a run folder.
+
+    Args:
+        path: of the file.
+        columns: those to read; all if left out.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        # Not `read_table`, which reads meaning into folder names.
+        return pq.ParquetFile(path).read(columns)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UserError(f"{path} cannot be read: remove it and run the stage that writes it again") from error
 
 
 def _stored_threshold(heads: Path) -> float | None:
@@ -77,7 +102,12 @@ def same_scores(first: SeedScores, second: SeedScores) -> bool:
 
 
 def scores_by_arm(predictions: pa.Table) -> dict[tuple[str, float], dict[int, SeedScores]]:
-    """Sort a table of predictions by arm and dose, and seed; `UserError` where it cannot be compared."""
+    """Sort a table of predictions by arm and dose, and seed.
+
+    Raises:
+        UserError: it cannot be compared: a column or value is missing, a score is not finite, an arm has an image of a
+            seed twice, or other images than the rest.
+    """
     missing = [name for name in _COLUMNS if name not in predictions.column_names]
     if missing or predictions.num_rows == 0:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Make `comparison.json` again from the predictions in a run folder, and nothing else."""
+"""Make ``comparison.json`` again from the predictions in a run folder, and nothing else."""
 
 import json
 from collections.abc import Mapping
@@ -17,12 +17,14 @@ from counterfeit.evaluation.predictions import read_predictions
 
 
 def rebuild_comparison(run: Path) -> Comparison:
-    """Compare the arms of a finished run anew and write `run/comparison.json` by rename.
+    """Compare the arms of a finished run anew and write ``run/comparison.json`` by rename.
 
-    What the run decided itself is kept from the old file, if there is one: product, dose, resamples, seed and the keys
-    that others wrote. Without the old file, the configuration says so.
+    What the run decided itself is kept from the old file, if there is one: baseline, product, dose, resamples, seed and
+    the keys that others wrote. Without the old file, the configuration says product and resamples.
 
-    Raises `UserError` if the folder holds no run, an unfinished one, or predictions that cannot be compared.
+    Raises:
+        UserError: the folder holds no run, an unfinished one, predictions that cannot be compared, or a file that
+            cannot be read.
     """
     config = read_config(run)
     predictions = read_predictions(run)
@@ -47,7 +49,11 @@ def rebuild_comparison(run: Path) -> Comparison:
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """Return the configuration of a run; raises `UserError` if there is none, or none that can be read."""
+    """Return the configuration of a run.
+
+    Raises:
+        UserError: there is none, or none that can be read.
+    """
     try:
         config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -1,6 +1,6 @@
 """What happens to a photograph between camera and moderator, as pure functions, and what it does to a detector.
 
-A corruption takes an image `(H, W, 3)` uint8 RGB and a seed to one of the same shape; the result depends on nothing
+A corruption takes an image ``(H, W, 3)`` uint8 RGB and a seed to one of the same shape; the result depends on nothing
 else. Strengths are relative to the image's side where they have a length, so that they mean the same at any resolution.
 """
 
@@ -51,7 +51,7 @@ def down_and_up(image: Pixels, seed: int, *, factor: int = 2) -> Pixels:
 
 
 def crop(image: Pixels, seed: int, *, share: float = 0.8) -> Pixels:
-    """Keep a window of `share` of each side at a random place, enlarged to the whole."""
+    """Keep a window of ``share`` of each side at a random place, enlarged to the whole."""
     height, width = image.shape[:2]
     inner = (round(height * share), round(width * share))
     generator = np.random.default_rng(seed)
@@ -137,15 +137,24 @@ CORRUPTIONS: Mapping[str, Corruption] = {
     "overlay text": overlay_text,
     "greyscale": greyscale,
 }
-"""By name, in the order of the report; `none` is what the others are compared with."""
+"""By name, in the order of the report; ``none`` is what the others are compared with."""
 
 
 def robustness_rows(name: str, scores: pa.Table, resamples: int = 1000, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """Yield an entry of `robustness.json` for each arm of the scores under one corruption.
+    """Yield an entry of ``robustness.json`` for each arm of the scores under one corruption.
 
-    `scores` has the columns of `predictions.parquet` and `threshold`. Recall, FPR and AUROC are means over seeds with
-    their 95 % interval from a bootstrap over groups and seeds: `[value, low, high]`, null where not defined. The counts
-    are the smallest of any seed.
+    Args:
+        name: of the corruption.
+        scores: in the columns of ``predictions.parquet`` and ``threshold``; 0.5 where that is not known.
+        resamples: of the groups.
+        seed: of the resamples.
+
+    Yields:
+        Recall, FPR and AUROC, means over seeds with their 95 % interval from a bootstrap over groups and seeds:
+        ``[value, low, high]``, null where not defined. The counts are the smallest of any seed.
+
+    Raises:
+        UserError: the scores cannot be compared.
     """
     for (arm, dose), tests in scores_by_arm(scores).items():
         n_groups = 1 + max(int(test.group.max()) for test in tests.values())
@@ -168,7 +177,7 @@ def robustness_rows(name: str, scores: pa.Table, resamples: int = 1000, seed: in
 
 
 def _values(test: SeedScores, weights: NDArray[np.int64]) -> Array:
-    """Recall, FPR and AUROC, `(R + 1, 3)`; the first row is of the images as they are."""
+    """Recall, FPR and AUROC, ``(R + 1, 3)``; the first row is of the images as they are."""
     every = np.vstack([np.ones_like(test.label), weights[:, test.group]])
     flagged = test.score >= (0.5 if test.threshold is None else test.threshold)
     area = replicate_metrics(test.label, test.score, every)[:, :1]

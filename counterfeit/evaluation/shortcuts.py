@@ -36,6 +36,9 @@ def image_traits(file: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     Args:
         file: as it was delivered.
         pixels: ``(S, S, 3)``, decoded.
+
+    Returns:
+        ``(6,)``.
     """
     size = file.stat().st_size
     with Image.open(file) as image:
@@ -126,7 +129,7 @@ def _aurocs(label: NDArray[np.int64], scores: Array) -> Array:
 
 
 def _real_or_synthetic(seeds: Sequence[AuditedSeed], label: int) -> Finding | None:
-    """Probe whether the features of one label show which images are synthetic; hosts stay in one fold."""
+    """Probe whether the features of one label show which images are synthetic; an edit stays in its origin's fold."""
     tests, sizes = [], []
     for seed in seeds:
         if seed.bank is None or not (seed.bank.label == label).any():

@@ -11,7 +11,15 @@ def delong_standard_error(label: ArrayLike, first: ArrayLike, second: ArrayLike)
     """Estimate the standard error of the AUROC difference of two scores of the same images (DeLong et al. 1988).
 
     Uses midranks (Sun and Xu 2014). It takes the images as independent and the two models as given, so it knows
-    nothing of groups and of training: a check on the bootstrap, not a replacement. nan with fewer than two of a class.
+    nothing of groups and of training: a check on the bootstrap, not a replacement.
+
+    Args:
+        label: ``(N,)``, 1 counterfeit, else genuine.
+        first: ``(N,)`` scores.
+        second: ``(N,)`` scores.
+
+    Returns:
+        The standard error; nan with fewer than two of a class.
     """
     positive = np.asarray(label) == 1
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
@@ -34,7 +42,13 @@ def _beaten(score: Array, others: Array) -> Array:
 
 
 def holm(p_values: ArrayLike) -> Array:
-    """Holm's (1979) step-down adjusted p-values, `(M,)` in the order given.
+    """Holm's (1979) step-down adjusted p-values.
+
+    Args:
+        p_values: ``(M,)``.
+
+    Returns:
+        ``(M,)`` in the order given.
 
     >>> holm([0.01, 0.04, 0.03]).tolist()
     [0.03, 0.06, 0.06]
@@ -49,9 +63,14 @@ def holm(p_values: ArrayLike) -> Array:
 def clustered_mcnemar(difference: ArrayLike, group: ArrayLike) -> float:
     """Two-sided p-value of McNemar's test where images of one group are not independent (Yang, Sun and Hardin 2010).
 
-    `difference` is `(N,)`: 1 where the first detector alone is right, -1 where the second alone is, else 0. `group` is
-    `(N,)`; an image that several seeds test belongs to its group each time. With one image a group this is McNemar's
-    test without continuity correction. 1 where the two never differ.
+    With one image a group this is McNemar's test without continuity correction.
+
+    Args:
+        difference: ``(N,)``, 1 where the first detector alone is right, -1 where the second alone is, else 0.
+        group: ``(N,)``; an image that several seeds test belongs to its group each time.
+
+    Returns:
+        The p-value; 1 where the two never differ.
     """
     difference = np.asarray(difference, dtype=np.float64)
     sums = np.bincount(np.unique(np.asarray(group), return_inverse=True)[1], weights=difference)

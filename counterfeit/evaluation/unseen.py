@@ -12,10 +12,10 @@ from counterfeit.evaluation.worth import DRAWN
 
 
 def unseen_kinds(tables: Mapping[str, pa.Table], product: str, dose: float, resamples: int) -> dict[str, Any]:
-    """The content of `holdout.json`, documented in docs/run-folder.md.
+    """The content of ``holdout.json``, documented in docs/run-folder.md.
 
     Args:
-        tables: predictions of `real` and the product for each kind held out: that kind and genuine images.
+        tables: predictions of ``real`` and the product for each kind held out: that kind and genuine images.
         product: the arm with synthetic images.
         dose: of it.
         resamples: replicates of the bootstrap over groups and seeds, the same groups for every kind.

@@ -24,12 +24,12 @@ def worth(counts: Sequence[int], curve: Array, gains: Array) -> Array:
     first count at which it has gained as much.
 
     Args:
-        counts: `(K,)` real counterfeits, ascending.
-        curve: `(K,)` what the detector reaches with them; higher is better.
-        gains: `(K,)` what is gained at each of the counts without a further counterfeit.
+        counts: ``(K,)`` real counterfeits, ascending.
+        curve: ``(K,)`` what the detector reaches with them; higher is better.
+        gains: ``(K,)`` what is gained at each of the counts without a further counterfeit.
 
     Returns:
-        `(K,)` multiples: 1 for no gain, infinity above the end of the curve and 0 below its beginning.
+        ``(K,)`` multiples: 1 for no gain, infinity above the end of the curve and 0 below its beginning.
 
     >>> worth([8, 16, 32], np.array([0.6, 0.7, 0.8]), np.array([0.1, 0.15, 0.0])).round(2).tolist()
     [2.0, inf, 1.0]
@@ -39,10 +39,10 @@ def worth(counts: Sequence[int], curve: Array, gains: Array) -> Array:
 
 
 def learning_curve(tables: Mapping[int, pa.Table], product: str, dose: float, resamples: int) -> dict[str, Any]:
-    """The content of `learning_curve.json`, documented in docs/run-folder.md.
+    """The content of ``learning_curve.json``, documented in docs/run-folder.md.
 
     Args:
-        tables: predictions of `real` and the product for each number of real counterfeits, ascending.
+        tables: predictions of ``real`` and the product for each number of real counterfeits, ascending.
         product: the arm with synthetic images.
         dose: of it.
         resamples: replicates of the bootstrap over groups and seeds, the same groups for every point.
@@ -68,7 +68,7 @@ def learning_curve(tables: Mapping[int, pa.Table], product: str, dose: float, re
 
 
 def worth_words(entry: Mapping[str, Any]) -> str:
-    """One entry of `worth` as a line: what synthetic images are worth at its number of counterfeits."""
+    """One entry of ``worth`` as a line: what synthetic images are worth at its number of counterfeits."""
 
     def text(value: float | None, outside: str) -> str:
         return outside if value is None else f"{value:.2g}"

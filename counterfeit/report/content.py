@@ -1,4 +1,4 @@
-"""All that the report says, as data: the content of `report.json`, documented in docs/report.md."""
+"""All that the report says, as data: the content of ``report.json``, documented in docs/report.md."""
 
 import hashlib
 import json
@@ -31,9 +31,10 @@ _OPTIONAL = {
 
 
 def read_comparison(run: Path) -> tuple[Comparison, dict[str, Any]]:
-    """Read `comparison.json`, and as plain data with the keys that others added.
+    """Read ``comparison.json``, and as plain data with the keys that others added.
 
-    Raises `UserError` if it is missing or is no comparison.
+    Raises:
+        UserError: it is missing or is no comparison.
     """
     text = read_text(run / "comparison.json")
     if text is None:
@@ -47,12 +48,12 @@ def read_comparison(run: Path) -> tuple[Comparison, dict[str, Any]]:
 
 
 def content(run: Path, comparison: Comparison, plain: dict[str, Any]) -> dict[str, Any]:
-    """Gather `report.json` from the run folder; what the run left out is `null` or empty.
+    """Gather ``report.json`` from the run folder; what the run left out is ``null`` or empty.
 
     Args:
         run: the run folder.
         comparison: of the run.
-        plain: `comparison.json` as it is.
+        plain: ``comparison.json`` as it is.
     """
     optional = {name: read_json(run / f"{name}.json") or None for name in _OPTIONAL}
     missing = [words for name, words in _OPTIONAL.items() if optional[name] is None]
@@ -88,7 +89,7 @@ def content(run: Path, comparison: Comparison, plain: dict[str, Any]) -> dict[st
 
 
 def to_json(value: dict[str, Any]) -> str:
-    """Text of `report.json`: an undefined number is null."""
+    """Text of ``report.json``: an undefined number is null."""
     return json.dumps(without_nan(value), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,6 +1,6 @@
 """What all figures of the report share: colours, one drawing for light and one for dark pages, pictures as data URIs.
 
-Drawn on matplotlib's `Figure` itself, without pyplot and its global state; the same input gives the same bytes.
+Drawn on matplotlib's ``Figure`` itself, without pyplot and its global state; the same input gives the same bytes.
 """
 
 import base64
@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
+
+from counterfeit.errors import UserError
 
 # Inches; a phone shows a tenth less. Narrower, the longest name of an audit's finding would run into its numbers.
 WIDTH = 3.8
@@ -36,7 +38,14 @@ _IN_THE_DARK = dict(zip(LIGHT, DARK, strict=True))
 
 
 class Drawing(NamedTuple):
-    """One figure as two data URIs, the words that stand in for it, and what stands behind it (`caption`)."""
+    """One figure as two data URIs.
+
+    Attributes:
+        light: for light pages.
+        dark: for dark pages.
+        alt: the words that stand in for it.
+        caption: what stands behind it.
+    """
 
     light: str
     dark: str
@@ -45,9 +54,14 @@ class Drawing(NamedTuple):
 
 
 def both(draw: Callable[[Palette], Figure], alt: str, caption: str = "") -> Drawing:
-    """Draw a figure and colour it anew for dark pages; `alt` holds its numbers in words.
+    """Draw a figure and colour it anew for dark pages.
 
     It is drawn once: what takes time is not the colours.
+
+    Args:
+        draw: gives the figure in the colours of a palette.
+        alt: its numbers in words.
+        caption: what stands behind it.
     """
     light = _svg(draw)
     dark = re.sub("|".join(LIGHT), lambda color: _IN_THE_DARK[color[0]], light)
@@ -55,9 +69,12 @@ def both(draw: Callable[[Palette], Figure], alt: str, caption: str = "") -> Draw
 
 
 def image_uri(path: Path, quality: int = 85) -> str:
-    """Return a picture as a data URI, as JPEG and no larger than a page shows it."""
-    with Image.open(path) as image:
-        picture = image.convert("RGB")
+    """Return a picture as a data URI, as JPEG and no larger than a page shows it; ``UserError`` if there is none."""
+    try:
+        with Image.open(path) as image:
+            picture = image.convert("RGB")
+    except OSError as error:
+        raise UserError(f"{path} is no picture: remove it and run the stage that draws it again") from error
     picture.thumbnail((_MAX_SIDE, _MAX_SIDE))
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=quality)

@@ -39,7 +39,7 @@ class Panel(NamedTuple):
 
 
 def audit_sections(audits: Mapping[str, Any] | None) -> list[AuditSection]:
-    """Turn `audits.json` into sections, in the order in which they can spoil a verdict."""
+    """Turn ``audits.json`` into sections, in the order in which they can spoil a verdict."""
     found = (audits or {}).get("audits", {})
     names = sorted(found, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
     return [
@@ -56,9 +56,10 @@ def audit_sections(audits: Mapping[str, Any] | None) -> list[AuditSection]:
 
 
 def learning_panels(curve: Mapping[str, Any] | None) -> list[Panel]:
-    """Draw each metric of `learning_curve.json` over the number of real counterfeits.
+    """Draw each metric of ``learning_curve.json`` over the number of real counterfeits.
 
-    Raises `UserError` if it has not the keys of docs/run-folder.md.
+    Raises:
+        UserError: it has not the keys of docs/run-folder.md.
     """
     try:
         return _learning_panels(curve) if curve else []
@@ -81,13 +82,13 @@ def _learning_panels(curve: Mapping[str, Any]) -> list[Panel]:
 
 
 def worths(curve: Mapping[str, Any] | None) -> list[str]:
-    """Say what the synthetic images were worth, a sentence for each entry of `worth` in `learning_curve.json`."""
+    """Say what the synthetic images were worth, a sentence for each entry of ``worth`` in ``learning_curve.json``."""
     found = (curve or {}).get("worth") or []
     return [_worth(entry) for entry in ([found] if isinstance(found, Mapping) else found)]
 
 
 def referral_panel(comparison: Comparison, basis: str) -> Panel | None:
-    """Draw the accuracy that is left when a share of the images goes to a person; None without thresholds."""
+    """Draw the accuracy that is left when a share of the images goes to a person; ``None`` without thresholds."""
     shown = ((comparison.baseline, comparison.baseline_dose), (comparison.product, comparison.product_dose))
     series = {
         arm.arm: [Point(100 * row.referred, row.estimate, row.low, row.high) for row in arm.referral]
@@ -103,7 +104,7 @@ def referral_panel(comparison: Comparison, basis: str) -> Panel | None:
 
 
 def robustness_panels(robustness: Mapping[str, Any] | None) -> list[Panel]:
-    """Draw recall and false alarms of both arms under every corruption of `robustness.json`."""
+    """Draw recall and false alarms of both arms under every corruption of ``robustness.json``."""
     rows = (robustness or {}).get("corruptions", [])
     names = list(dict.fromkeys(str(row["name"]) for row in rows))
     panels = []

@@ -16,7 +16,14 @@ _MAX_CURVE_POINTS = 750
 
 
 class Curve(NamedTuple):
-    """One quantity of one training run: `x` and `y` are `(N,)`."""
+    """One quantity of one training run.
+
+    Attributes:
+        name: of the quantity.
+        seed: of the run.
+        x: ``(N,)``, where in the training.
+        y: ``(N,)``, the quantity there.
+    """
 
     name: str
     seed: str
@@ -25,14 +32,14 @@ class Curve(NamedTuple):
 
 
 def pair_label(pair: PairResult, comparison: Comparison) -> str:
-    """Name a pair as `synthetic − real`, with doses where an arm ran at several."""
+    """Name a pair as ``synthetic − real``, with doses where an arm ran at several."""
     return " \N{MINUS SIGN} ".join(
         arm_label(arm, dose, comparison) for arm, dose in ((pair.arm, pair.dose), (pair.against, pair.against_dose))
     )
 
 
 def arm_label(arm: str, dose: float, comparison: Comparison) -> str:
-    """Name an arm, with its dose where it ran at several: `synthetic, dose 0.3`."""
+    """Name an arm, with its dose where it ran at several: ``synthetic, dose 0.3``."""
     several = sum(result.arm == arm for result in comparison.arms) > 1
     return f"{arm}, dose {dose:g}" if several else arm
 

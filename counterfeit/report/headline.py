@@ -43,7 +43,7 @@ def headline(comparison: Comparison) -> dict[str, Any]:
 
 
 def basis(comparison: Comparison) -> str:
-    """What every figure of the comparison rests on: `3 seeds, 420 test images a seed`."""
+    """What every figure of the comparison rests on: ``3 seeds, 420 test images a seed``."""
     seeds = comparison.worst.n_seeds
     return f"{seeds_in_words(seeds)}, {image_count(comparison.tests)} test images a seed"
 
@@ -103,7 +103,12 @@ def decision(comparison: Comparison) -> list[str]:
 
 
 def limits(comparison: Comparison, missing: list[str]) -> list[str]:
-    """Say what the figures do not say; `missing` names what this run did not measure."""
+    """Say what the figures do not say.
+
+    Args:
+        comparison: of the run.
+        missing: names of what this run did not measure.
+    """
     worst = comparison.worst
     step = f"{100 / worst.n_genuine:.2f}" if worst.n_genuine else "no"
     said = [
@@ -141,7 +146,7 @@ def _how_sure(comparison: Comparison, recall: Difference) -> str:
 
 
 def more(difference: float) -> str:
-    """Say a difference of rates in counterfeits of 100: `5 fewer`, `6 more`, `no difference`."""
+    """Say a difference of rates in counterfeits of 100: ``5 fewer``, ``6 more``, ``no difference``."""
     count = round(100 * abs(difference))
     return f"{count} {'more' if difference > 0 else 'fewer'}" if count else "no difference"
 

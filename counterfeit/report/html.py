@@ -1,4 +1,4 @@
-"""Write `report.html` and `report.json` from a run folder: a page that needs no network, and what it says as data."""
+"""Write ``report.html`` and ``report.json`` from a run folder: an offline page, and what it says as data."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -37,10 +37,13 @@ _MAX_GRIDS = 3
 
 
 def write_report(run: Path) -> Path:
-    """Write `run/report.json` and `run/report.html`, and return the path of the page.
+    """Write ``run/report.json`` and ``run/report.html``, and return the path of the page.
 
-    Everything but `comparison.json` may be missing. Raises `UserError` if the comparison is missing, or if a file of
-    the run folder cannot be read.
+    Args:
+        run: the run folder; everything but ``comparison.json`` may be missing.
+
+    Raises:
+        UserError: the comparison is missing or is none, or a file of the run folder cannot be read.
     """
     comparison, plain = read_comparison(run)
     said = content(run, comparison, plain)
@@ -145,12 +148,12 @@ def _reach(change: Mapping[str, float]) -> float:
 
 
 def _place(value: float, left: float, right: float) -> str:
-    """Place of a value between the ends of an axis, for a style sheet: `25.0%`."""
+    """Place of a value between the ends of an axis, for a style sheet: ``25.0%``."""
     return f"{100 * (value - left) / (right - left):.1f}%"
 
 
 def _minute(moment: str) -> str:
-    """Shorten `2026-01-31T12:30:59+00:00` to what a person reads."""
+    """Shorten ``2026-01-31T12:30:59+00:00`` to what a person reads."""
     return f"{moment[:16].replace('T', ' ')} UTC"
 
 

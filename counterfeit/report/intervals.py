@@ -11,7 +11,16 @@ from counterfeit.report.drawing import WIDTH, Drawing, Palette, both, style
 
 
 class Range(NamedTuple):
-    """One line: a value with its interval, and a mark to compare it with (nan for none)."""
+    """One line: a value with its interval, and a mark to compare it with.
+
+    Attributes:
+        label: what was measured.
+        value: of it.
+        low: lower end of the interval.
+        high: upper end.
+        reference: the mark; nan for none.
+        word: ``ok``, ``look`` or ``bad``, which have their colours.
+    """
 
     label: str
     value: float
@@ -22,7 +31,7 @@ class Range(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One point of a line: `x`, a value and its interval."""
+    """One point of a line: ``x``, a value and its interval."""
 
     x: float
     value: float
@@ -57,10 +66,10 @@ def lines(series: Mapping[str, Sequence[Point]], x_label: str, y_label: str, log
     """Draw a line with intervals for each arm, over a count or a share; at most three arms.
 
     Args:
-        series: points of each arm, in the order of their `x`; above 0 where `log`.
+        series: points of each arm, in the order of their ``x``; above 0 where ``log``.
         x_label: what is counted.
         y_label: what the values are.
-        log: whether equal ratios of `x` lie equally far apart.
+        log: whether equal ratios of ``x`` lie equally far apart.
     """
     said = "; ".join(
         f"{name}: " + ", ".join(f"{p.value:.2f} [{p.low:.2f}, {p.high:.2f}] at {p.x:g}" for p in points)
@@ -70,7 +79,13 @@ def lines(series: Mapping[str, Sequence[Point]], x_label: str, y_label: str, log
 
 
 def rungs(names: Sequence[str], series: Mapping[str, Sequence[Point]], x_label: str) -> Drawing:
-    """Draw for each name one short interval an arm; `Point.x` is the place of its name."""
+    """Draw for each name one short interval an arm; at most three arms.
+
+    Args:
+        names: from the top down.
+        series: points of each arm; ``Point.x`` is the place of its name in ``names``.
+        x_label: what the values are: shares, drawn as percentages.
+    """
     said = "; ".join(
         f"{names[int(p.x)]}, {arm}: {100 * p.value:.0f} % [{100 * p.low:.0f}, {100 * p.high:.0f}]"
         for arm, points in series.items()

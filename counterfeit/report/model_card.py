@@ -63,6 +63,9 @@ def model_card(run: Path, card: Mapping[str, Any], parity: str, base_model: str 
         card: content of ``detector.json``.
         parity: what the comparison of the engines found, one sentence.
         base_model: the backbone's name on the Hugging Face hub, where it has one.
+
+    Returns:
+        The Markdown text.
     """
     name = run.resolve().name
     text = read_text(run / "comparison.json")

@@ -1,4 +1,4 @@
-"""Reading a run folder for its report: every file may be missing, and one that cannot be read is a `UserError`."""
+"""Reading a run folder for its report: every file may be missing, and one that cannot be read is a ``UserError``."""
 
 import csv
 import json
@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from counterfeit.errors import UserError
+from counterfeit.evaluation.predictions import read_parquet
 from counterfeit.report.figures import Curve
 
 _GENERATORS = ("gan", "gan-noise", "gan-dcgan")  # a folder for each kind, the refiner's first
 
 
 class DrawRow(NamedTuple):
-    """What became of the images drawn for one class, summed over `seeds` banks."""
+    """What became of the images drawn for one class, summed over ``seeds`` banks."""
 
     label: str
     seeds: int
@@ -28,12 +28,16 @@ class DrawRow(NamedTuple):
 
 
 def read_text(path: Path) -> str | None:
-    """Return the content of a file, None if there is none."""
+    """Return the content of a file, ``None`` if there is none."""
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def read_json(path: Path) -> Any:
-    """Return the content of a JSON file, empty if there is none."""
+    """Return the content of a JSON file, empty if there is none.
+
+    Raises:
+        UserError: it is not valid JSON.
+    """
     try:
         return json.loads(read_text(path) or "{}")
     except ValueError as error:
@@ -41,10 +45,9 @@ def read_json(path: Path) -> Any:
 
 
 def predictions(run: Path) -> pa.Table | None:
-    """Return the predictions of all arms, doses and seeds as one table, None if there are none."""
-    files = sorted((run / "detector").glob("**/predictions.parquet"))
-    # Not `read_table`, which reads meaning into folder names.
-    parts = [pq.ParquetFile(file).read() for file in files]
+    """Return the predictions of all arms, doses and seeds as one table, ``None`` if there are none."""
+    files = sorted((run / "detector").glob("*/*/*/predictions.parquet"))
+    parts = [read_parquet(file) for file in files]
     return pa.concat_tables(parts, promote_options="permissive") if parts else None
 
 
@@ -58,7 +61,7 @@ def newest_samples(run: Path) -> list[tuple[Path, str]]:
 
 
 def gan_runs(run: Path) -> list[dict[str, Any]]:
-    """Return what `done.json` says of the health of each seed's generators, of every kind."""
+    """Return what ``done.json`` says of the health of each seed's generators, of every kind."""
     kept = ("seed", "attempt", "healthy", "reason", "images")
     done = [read_json(folder / "done.json") for name in _GENERATORS for folder in _seed_folders(run / name)]
     return [
@@ -69,7 +72,7 @@ def gan_runs(run: Path) -> list[dict[str, Any]]:
 
 
 def synthetic_draws(run: Path) -> list[DrawRow]:
-    """Sum the counts of `provenance.json` over the banks of all seeds, one row a class."""
+    """Sum the counts of ``provenance.json`` over the banks of all seeds, one row a class."""
     totals: dict[str, DrawRow] = {}
     for folder in _seed_folders(run / "synthetic"):
         for label, counts in _by_class(read_json(folder / "provenance.json")).items():
@@ -83,14 +86,14 @@ def synthetic_draws(run: Path) -> list[DrawRow]:
 
 
 def gan_curves(run: Path) -> list[Curve]:
-    """Return what `metrics.csv` recorded of the GAN's training, for all seeds."""
+    """Return what ``metrics.csv`` recorded of the GAN's training, for all seeds."""
     return [
         curve for folder in _seed_folders(_generators(run)) for curve in _recorded(folder / "metrics.csv", folder.name)
     ]
 
 
 def quarantined(run: Path) -> dict[str, int] | None:
-    """Count unreadable images by reason, None if nobody looked."""
+    """Count unreadable images by reason, ``None`` if nobody looked."""
     text = read_text(run / "quarantine.csv")
     if text is None:
         return None
@@ -102,7 +105,7 @@ def quarantined(run: Path) -> dict[str, int] | None:
 
 
 def _numbers(name: str) -> tuple[int, ...]:
-    """Read the numbers in a file name, so that `step_900` comes before `step_1000`."""
+    """Read the numbers in a file name, so that ``step_900`` comes before ``step_1000``."""
     return tuple(int(number) for number in re.findall(r"\d+", name))
 
 
@@ -131,7 +134,7 @@ def _by_class(provenance: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _recorded(path: Path, seed: str) -> Iterator[Curve]:
-    """Every numeric column of a `metrics.csv` over its `images` (or else `step`) column; gaps are passed over."""
+    """Every numeric column of a ``metrics.csv`` over its ``images`` (or else ``step``) column; gaps are passed over."""
     text = read_text(path)
     rows = list(csv.DictReader((text or "").splitlines()))
     columns = list(rows[0]) if rows else []

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from counterfeit.data.kinds import single_kinds
 from counterfeit.evaluation.compare import compare
 from counterfeit.evaluation.comparison import Comparison, Difference, Level
+from counterfeit.evaluation.predictions import read_parquet
 
 _RESAMPLES = 500
 _SIZES = ((1, 1, "alone"), (2, 4, "2 to 4 images"), (5, 10**9, "5 images or more"))
@@ -20,8 +20,15 @@ _SIZES = ((1, 1, "alone"), (2, 4, "2 to 4 images"), (5, 10**9, "5 images or more
 class SliceRow(NamedTuple):
     """Recall at 5 % FPR within a part, without and with the product.
 
-    `images` are the distinct counterfeits of the part in all test sets; the genuine images are all, or those of the
-    part where it is not a kind.
+    Attributes:
+        slice: ``kind``, ``group size`` or ``source``.
+        name: of the part.
+        images: distinct counterfeits of the part in all test sets.
+        genuine: distinct genuine images: all, or those of the part where it is not a kind.
+        seeds: those with a counterfeit of the part.
+        baseline: recall without the product.
+        product: recall with it.
+        difference: of the two.
     """
 
     slice: str
@@ -61,7 +68,7 @@ def _parts(run: Path, table: pa.Table) -> Iterator[tuple[str, str, NDArray[np.bo
             yield "group size", name, inside
     manifest = run / "manifest.parquet"
     if manifest.is_file():
-        rows = pq.ParquetFile(manifest).read(["path", "source"])
+        rows = read_parquet(manifest, ["path", "source"])
         source_of = dict(zip(rows["path"].to_pylist(), rows["source"].to_pylist(), strict=True))
         source = np.array([source_of.get(path) or "unknown" for path in table["path"].to_pylist()])
         names = np.unique(source)

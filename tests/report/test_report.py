@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -333,4 +334,16 @@ def test_says_what_is_wrong_with_the_folder(tmp_path, bare_run):
         write_report(run)
     (run / "comparison.json").write_text("{}")
     with pytest.raises(UserError, match="is not a comparison"):
+        write_report(run)
+
+
+@pytest.mark.parametrize("name", ["detector/0/real/0/predictions.parquet", "manifest.parquet", "gan/0/samples/1.png"])
+def test_a_file_that_cannot_be_read_is_named(full_run, tmp_path, name):
+    run = tmp_path / "run"
+    shutil.copytree(full_run, run)
+    (run / name).parent.mkdir(parents=True, exist_ok=True)
+    (run / name).write_bytes(b"cut short")
+    for samples in (run / "gan/0/samples").glob("step_*"):
+        samples.unlink()
+    with pytest.raises(UserError, match=f"{name} (cannot be read|is no picture): remove it"):
         write_report(run)
