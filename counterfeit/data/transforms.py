@@ -158,8 +158,6 @@ _CONDITIONS: _Made = {
 }
 CONDITIONS = tuple(_CONDITIONS)
 """Names for :func:`recapture`: kinds of capture and their strengths, from weak to strong; of a page, its shade."""
-IN_PLACE = tuple(not name.startswith(("cropped", "turned", "on a page")) for name in CONDITIONS)
-"""Whether the product stays where it is in the image, for each condition."""
 AS_IN_TRAINING = "as in training"
 KINDS_OF_CAPTURE = (AS_IN_TRAINING, *(name.rpartition(" ")[0].removesuffix(" of") for name in CONDITIONS))
 """Names for people, one for each condition, that of training first; names repeat, for they leave out the strength."""

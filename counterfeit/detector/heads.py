@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from counterfeit.backbone import GenuineGaussian, floored
-from counterfeit.detector.steady import DIRECTIONS
 
 TOP_SHARE = 0.02  # of an image's patches, the highest, that decide its score
 LEAST_DISTANCE = 1e-3  # a patch of the genuine bank itself has a distance of 0, which has no logarithm
@@ -64,9 +63,6 @@ class ImageHeads(nn.Module):
 class PatchHeads(nn.Module):
     """A perceptron with one hidden layer on standardised patches for every fold.
 
-    Directions in which patches change with capture can be ignored: a handful of counterfeits, photographed by a few
-    people, would teach how these photograph.
-
     Args:
         features: length of what is known of a patch, see :func:`with_distances`.
         hidden: units of the hidden layer.
@@ -75,13 +71,11 @@ class PatchHeads(nn.Module):
 
     mean: Tensor
     std: Tensor
-    ignored: Tensor
 
     def __init__(self, features: int, hidden: int, folds: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("std", torch.ones(features))
-        self.register_buffer("ignored", torch.zeros(DIRECTIONS, features))
         self.first = nn.Linear(features, hidden * folds)
         self.second = nn.Parameter(torch.randn(folds, hidden) / hidden**0.5)
         self.bias = nn.Parameter(torch.zeros(folds))
@@ -91,10 +85,6 @@ class PatchHeads(nn.Module):
         self.mean.copy_(patches.mean(0))
         self.std.copy_(floored(patches.std(0)))
 
-    def ignore(self, directions: Tensor) -> None:
-        """Be blind to orthonormal ``directions`` ``(K, C)`` of standardised patches, whose first features they are."""
-        self.ignored.zero_()[: len(directions), : directions.shape[1]] = directions
-
     def forward(self, patches: Tensor) -> Tensor:
         """Logits ``(..., folds)`` of patches ``(..., C)``."""
         weight, bias = self._standardising()
@@ -103,7 +93,7 @@ class PatchHeads(nn.Module):
 
     def _standardising(self) -> tuple[Tensor, Tensor]:
         """Weight and bias of the first layer on patches that are not standardised: two products do all of a head."""
-        weight = (self.first.weight - self.first.weight @ self.ignored.T @ self.ignored) / self.std
+        weight = self.first.weight / self.std
         return weight, self.first.bias - weight @ self.mean
 
     def bags(self, patches: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from counterfeit.detector.captures import Copies
 from counterfeit.detector.heads import log_distances, with_distances
 from counterfeit.detector.module import Detector
 from counterfeit.detector.remembered import Remembered
-from counterfeit.detector.steady import capture_directions
 from counterfeit.detector.views import DISTANCES, fold_levels
 
 STEPS_PER_EPOCH = 50
@@ -46,13 +45,16 @@ def train_detector(
         known: distances of images from these genuine photographs; added to.
         places: these genuine photographs at every place, where they were fitted before.
         copies: of the photographs, captured otherwise; their rows count the originals of ``training``. Without them,
-            patch heads ignore nothing, and scores of photographs that were captured otherwise are not corrected.
+            scores of photographs that were captured otherwise are not corrected.
     """
     genuine = training.original & (training.label == 0)
     _fit_to_genuine(detector, training, genuine, torch.Generator().manual_seed(seed), like, places)
     if not one_class:
         logarithms = _logarithms(detector, training, known)
-        _prepare_heads(detector, training, genuine, logarithms, copies)
+        patches = torch.from_numpy(training.embeddings.patches[genuine])
+        scales = with_distances(patch_sample(patches), patch_sample(logarithms[torch.from_numpy(genuine)]))
+        for heads in (detector.patch_heads, detector.mask_heads):
+            heads.standardise_to(scales)
         if like is not None and training.adds_masks_alone:
             detector.take_over_heads(like)
         sizes = {"images": 256, "patches": 1536, "bags": 8}
@@ -80,25 +82,6 @@ def _fit_to_genuine(
     columns = (training.embeddings.pooled, training.label, training.folds[:, 0])
     pooled, label, fold = (torch.from_numpy(column[training.real]) for column in columns)
     detector.image_heads.standardise_to(pooled, label, fold, None if like is None else like.image_heads.genuine)
-
-
-def _prepare_heads(
-    detector: Detector,
-    training: TrainingSet,
-    genuine: NDArray[np.bool_],
-    logarithms: Tensor,
-    copies: Copies | None,
-) -> None:
-    """Scales of the patch and mask heads, and what the patch heads ignore."""
-    patches = torch.from_numpy(training.embeddings.patches[genuine])
-    scales = with_distances(patch_sample(patches), patch_sample(logarithms[torch.from_numpy(genuine)]))
-    for heads in (detector.patch_heads, detector.mask_heads):
-        heads.standardise_to(scales)
-    if copies is not None:
-        photographs = training.embeddings.patches[training.original]
-        std = detector.patch_heads.std[: photographs.shape[-1]]
-        is_genuine = training.label[training.original] == 0
-        detector.patch_heads.ignore(capture_directions(photographs, is_genuine, copies, std))
 
 
 def _fit_combination(

@@ -97,7 +97,7 @@ class Seed:
     @cached_property
     def copies(self) -> Copies:
         """Some training photographs of either label under every condition of capture."""
-        generator = np.random.default_rng([self.number, 25])
+        generator = np.random.default_rng([self.number, 23])
         drawn = [
             generator.permutation(np.flatnonzero(self.label == label))[:most]
             for label, most in ((0, GENUINE_COPIES), (1, COUNTERFEIT_COPIES))

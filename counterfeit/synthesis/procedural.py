@@ -90,7 +90,7 @@ def procedural(
     Returns:
         A bank with hosts and donors as of :func:`draw_anomalies`.
     """
-    generator = np.random.default_rng([seed, 26])
+    generator = np.random.default_rng([seed, 23])
     changed = draw_anomalies(pixels, label, count, generator)
     plain = generator.choice(np.flatnonzero(label == 0), count)
     masks = (changed.masks[:, 0] * 255).round().to(torch.uint8).numpy()
