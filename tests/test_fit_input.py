@@ -1,6 +1,5 @@
 """Input that cannot work, and what is said of it: one line, before anything is written."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -153,7 +152,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_continues(
     command = [*SMALL, f"--data.cache={cache}", f"--out={out}", "--stages=[data]"]
     assert main(command) == 0
     manifest = (out / "manifest.parquet").read_bytes()
-    (out / f".manifest.parquet.{os.getpid()}").symlink_to("/dev/full")
+    (out / "manifest.parquet.partial").symlink_to("/dev/full")
     capsys.readouterr()
     assert main(command) == 2
     line = capsys.readouterr().err.splitlines()[-1]
