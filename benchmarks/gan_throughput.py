@@ -11,11 +11,11 @@ import warnings
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 
-from counterfeit.gan.adversarial import MAX_GRADIENT, ema_decay, update_average
+from counterfeit.gan.adversarial import MAX_GRADIENT, ema_decay, frozen, update_average
 from counterfeit.gan.augment import RefinerBatches, diff_augment, draw_pool
 from counterfeit.gan.losses import hinge_loss_discriminator, hinge_loss_generator
 from counterfeit.gan.refiner import Refiner
@@ -34,25 +34,27 @@ def random_sources(count: int = 64, size: int = 128) -> Sources:
 def bare_loop(refiner: Refiner, batches: RefinerBatches) -> None:
     """The refiner's training step written out, without Lightning."""
     for_generator, for_discriminator = refiner.configure_optimizers()
-    discriminator, weights = refiner.discriminator, list(refiner.generator.parameters())
-    heads = list(discriminator.heads.parameters())
+    discriminator = refiner.discriminator
 
-    def descend(loss: Tensor, optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter]) -> None:
+    def descend(loss: Tensor, optimizer: torch.optim.Optimizer, network: nn.Module) -> None:
         optimizer.zero_grad()
-        loss.backward(inputs=parameters)
-        clip_grad_norm_(parameters, MAX_GRADIENT)
+        loss.backward()
+        clip_grad_norm_(network.parameters(), MAX_GRADIENT)
         optimizer.step()
 
     for step, batch in enumerate(batches, start=1):
         label = batch["label"]
         refined = refiner.generator(batch["composite"], batch["mask"], batch["z"][0])
         features = discriminator.features(diff_augment(refined, batch["augment_fake"]))
-        adversarial = hinge_loss_generator(discriminator.score(features, label))
-        descend(adversarial + refiner.regularisation(batch, refined), for_generator, weights)
+        with frozen(discriminator.heads):
+            adversarial = hinge_loss_generator(discriminator.score(features, label))
+        descend(adversarial + refiner.regularisation(batch, refined), for_generator, refiner.generator)
         with torch.no_grad():
             real = discriminator.features(diff_augment(batch["real"], batch["augment_real"]))
         fake = discriminator.score([stage.detach() for stage in features], label)
-        descend(hinge_loss_discriminator(discriminator.score(real, label), fake), for_discriminator, heads)
+        descend(
+            hinge_loss_discriminator(discriminator.score(real, label), fake), for_discriminator, discriminator.heads
+        )
         decay = ema_decay(refiner.batch_size, step * refiner.batch_size, refiner.ema_half_life)
         update_average(refiner.average, refiner.generator, decay)
 

@@ -1,8 +1,8 @@
-"""A bank chosen for hardness, against one of twice as many images chosen at random.
+"""A bank of which half is chosen for hardness, against one of twice as many images chosen at random.
 
     python -m benchmarks.half            # after the grid of benchmarks.synthesis; resumable
 
-The grid's run folders have banks of all images, half of them chosen for hardness (`synthetic`), and chosen at random
+The grid's run folders have banks of all images, half of them chosen for hardness (`synthetic`) or all at random
 (`synthetic-random`). Here `synthetic` is made again with half of the images, from the same generators, and compared
 with both on the same splits. Prints a table for docs/benchmarks.md.
 """
@@ -20,8 +20,8 @@ from benchmarks.real_data import SETS
 from benchmarks.resolution import renamed
 from benchmarks.synthesis import Entry, plan_entry, run_all
 from benchmarks.synthesis_statistics import Grid, measure, pooled
-from benchmarks.synthesis_tables import points
-from counterfeit.data.files import write_text
+from benchmarks.synthesis_tables import points, together
+from counterfeit.data.files import replacing_folder, write_text
 from counterfeit.evaluation.metrics import Metric
 from counterfeit.evaluation.predictions import read_cell
 from counterfeit.experiment.folder import RunFolder
@@ -66,7 +66,8 @@ def take_over(full: RunFolder, entry: Entry, seeds: Sequence[int]) -> None:
         for path in (full.gan(seed), full.cell(seed, "real", 0.0)):
             copied = entry.folder.path / path.relative_to(full.path)
             if not copied.exists():
-                shutil.copytree(path, copied)
+                with replacing_folder(copied) as partial:
+                    shutil.copytree(path, partial, dirs_exist_ok=True)
 
 
 def grid_of(entries: Sequence[Entry], full: Path, seeds: Sequence[int], resamples: int) -> Grid:
@@ -88,7 +89,10 @@ def grid_of(entries: Sequence[Entry], full: Path, seeds: Sequence[int], resample
 
 def table(grid: Grid) -> str:
     """Markdown: differences of the halved bank in percentage points, pooled over each set and over all."""
-    parts = {name: {key: cell for key, cell in grid.items() if key[0] == name} for name, _ in grid} | {"all": grid}
+    parts = {
+        where: {key: cell for key, cell in grid.items() if key[0] in names}
+        for where, names in together([name for name, _ in grid]).items()
+    }
     columns = ("half of the images, less", "sets", *METRICS.values())
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     for against in (RANDOM, FULL, "real"):

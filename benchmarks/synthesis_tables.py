@@ -108,25 +108,30 @@ def _differences(grid: Grid) -> str:
 
 
 def _pooled(grid: Grid) -> str:
-    sets = list(dict.fromkeys(name for name, _ in grid))
-    some = {
-        "all real ones": [name for name in sets if name in REAL],
-        "all but codes": [name for name in sets if name != "print_scan_codes"],
-    }
-    some = {where: names for where, names in some.items() if 1 < len(names) < len(sets)}  # no row twice
-    together = {"all": sets, **some, **{name: [name] for name in sets}}
+    where_pooled = together([name for name, _ in grid])
     others = dict.fromkeys(arm for cell in grid.values() for arm in cell if arm not in ("real", "synthetic"))
-    asked = [("synthetic", against, where) for against in AGAINST for where in together]
+    asked = [("synthetic", against, where) for against in AGAINST for where in where_pooled]
     asked += [(arm, "real", "all") for arm in others]
     rows = []
     for arm, against, where in asked:
-        part = {key: cell for key, cell in grid.items() if key[0] in together[where]}
+        part = {key: cell for key, cell in grid.items() if key[0] in where_pooled[where]}
         found = [pooled(part, arm, against, metric) for metric in SHOWN]
         if cells := found[0][1]:
             fewest = min(len(seeds([grid[key]], arm, against)) for key in cells)
             means = [points(mean) for mean, _ in found]
             rows.append([f"{arm} - {against}", where, len(cells), fewest, *means])
     return markdown(["difference", "set", "cells", "fewest seeds", "AUROC", "recall at 5 % FPR"], rows)
+
+
+def together(sets: Sequence[str]) -> dict[str, list[str]]:
+    """Names of what is pooled, and the sets of each: all of them, some, and each alone; names may be repeated."""
+    sets = list(dict.fromkeys(sets))
+    some = {
+        "all real ones": [name for name in sets if name in REAL],
+        "all but codes": [name for name in sets if name != "print_scan_codes"],
+    }
+    some = {where: names for where, names in some.items() if 1 < len(names) < len(sets)}  # no row twice
+    return {"all": sets, **some, **{name: [name] for name in sets}}
 
 
 def _worth(grid: Grid, kept: Mapping[Key, Kept]) -> str:

@@ -1,4 +1,4 @@
-"""Kinds of counterfeit that no detector has met, with and without synthesis, as a table for docs/benchmarks.md.
+"""Kinds of counterfeit held out of training, with and without synthesis, as a table for docs/benchmarks.md.
 
     python -m benchmarks.unseen                        # tiles and drawn labels; resumable, an hour and a half
     python -m benchmarks.unseen --sets labels --seeds 0 1

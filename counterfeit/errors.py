@@ -49,9 +49,11 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def continuing(run: Path) -> str:
-    """The command that continues the run in a folder, for messages."""
-    return f"python -m counterfeit.fit --config {shlex.quote(str(run / 'config.yaml'))} --out {shlex.quote(str(run))}"
+def continuing(run: Path, *stages: str) -> str:
+    """The command that continues the run in a folder, for messages; a finished run goes on with named stages only."""
+    config, out = (shlex.quote(str(path)) for path in (run / "config.yaml", run))
+    named = f" --stages '[{','.join(stages)}]'" if stages else ""
+    return f"python -m counterfeit.fit --config {config} --out {out}{named}"
 
 
 def refusal(error: OSError) -> str | None:

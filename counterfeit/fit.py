@@ -221,7 +221,8 @@ def _print_end(outcome: Outcome, own: bool) -> None:
         lines = last_lines(outcome.comparison, outcome.report, own)
     else:
         lines = headline(outcome.comparison) if outcome.comparison else []
-        lines += [f"next: {continuing(outcome.folder)}"]
+        stages = ("compare", "report") if outcome.report else ()  # what the stages changed is not in them yet
+        lines += [f"next: {continuing(outcome.folder, *stages)}"]
     print("", *lines, sep="\n")
 
 

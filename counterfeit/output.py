@@ -10,12 +10,13 @@ from pathlib import Path
 from counterfeit.errors import UserError
 
 
-def check_free(folder: Path, option: str = "--out") -> None:
+def check_free(folder: Path, option: str = "--out", in_place: bool = False) -> None:
     """Before the work: that the folder is empty or absent, and that something can be written beside it.
 
     Args:
         folder: to be written.
         option: that named it, for the message.
+        in_place: whether it is written into, and not put there as a whole.
 
     Raises:
         UserError: it is not.
@@ -23,7 +24,7 @@ def check_free(folder: Path, option: str = "--out") -> None:
     with writing(folder, option):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{option} {folder} exists and is not an empty folder; choose another one")
-        if folder.resolve() == Path.cwd():
+        if not in_place and folder.resolve() == Path.cwd():
             raise UserError(f"{option} {folder} is the folder you are in, and would be replaced; name another one")
         above = next(path for path in folder.absolute().parents if path.exists())
         # Tried, as permissions do not tell all: root may write everywhere, but not to a disk that is read-only.

@@ -90,7 +90,7 @@ def learn_digits(data: Digits, out: Path, gan: GanSettings, seed: int) -> str:
     if finished:
         raise UserError(f"--out {out} is finished; choose another folder")
     if not begun:
-        check_free(out)
+        check_free(out, in_place=True)
     pixels, label = read_digits(data, default_cache_folder())
     none = np.empty((len(label), 0, 0), np.float32), np.empty((len(label), 0), np.intp)
     train_generator(out, Sources(pixels, label, *none), gan, seed, flips=False)

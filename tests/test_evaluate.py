@@ -115,7 +115,10 @@ def test_what_the_run_decided_itself_is_kept(hurt):
         (lambda run: (run / "comparison.json").write_text("[]"), "delete it, and it is made again"),
         (lambda run: [f.unlink() for f in run.glob("detector/*/*/*/predictions.parquet")], "holds no predictions"),
         (lambda run: [f.unlink() for f in run.glob("detector/*/real/*/predictions.parquet")], "no arm 'real'"),
-        (lambda run: [f.unlink() for f in run.glob("detector/*/synthetic/*/predictions.parquet")], "those of real: "),
+        (
+            lambda run: [f.unlink() for f in run.glob("detector/*/synthetic/*/predictions.parquet")],
+            "no arm 'synthetic'",
+        ),
     ],
 )
 def test_a_run_that_cannot_be_rebuilt_is_one_line(tmp_path, capsys, spoil, message):
@@ -140,6 +143,9 @@ def test_an_unfinished_run_gets_no_verdict_and_can_be_continued(tmp_path, capsys
     (line,) = capsys.readouterr().err.splitlines()
     assert "no predictions of synthetic of seed 2 and 1 more; continue it: " in line
     assert line.endswith(f"python -m counterfeit.fit --config '{run}/config.yaml' --out '{run}'")
+    (run / "report.html").touch()  # a finished run of which something was removed
+    assert main(["--run", str(run)]) == 2
+    assert capsys.readouterr().err.rstrip().endswith("--stages '[detector,compare,report]'")
 
 
 @pytest.mark.parametrize("args", [[], ["--run", "elsewhere"], ["--run", "a", "--stages", "[gan]"]])

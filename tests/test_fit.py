@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -161,6 +162,16 @@ def test_a_stage_can_be_run_again(finished: tuple[Path, str], tiny: list[str]) -
     report.write_text("lost")
     assert main([*tiny, "--out", str(finished[0]), "--stages", "[report]"]) == 0
     assert report.read_text() == text
+
+
+def test_after_other_stages_of_a_finished_run_the_next_command_is_one_that_runs(
+    finished: tuple[Path, str], tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*tiny, "--out", str(finished[0]), "--stages", "[gan]"]) == 0
+    told = capsys.readouterr().out.splitlines()[-1].removeprefix("next: python -m counterfeit.fit ")
+    assert told.endswith("--stages '[compare,report]'")
+    assert main(shlex.split(told)) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == finished[1].splitlines()[-1]
 
 
 def test_a_finished_run_is_not_overwritten(

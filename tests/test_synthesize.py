@@ -41,6 +41,12 @@ def test_digits_are_trained_sampled_and_never_overwritten(tmp_path: Path, capsys
     assert "finished" in one_error(capsys) and (out / "samples.png").read_bytes() == before
 
 
+def test_digits_are_trained_in_the_folder_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*QUICK, "--out", "."]) == 0
+    assert (tmp_path / "samples.png").is_file()
+
+
 def test_another_seed_needs_another_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "digits"
     assert main([*QUICK, "--out", str(out)]) == 0

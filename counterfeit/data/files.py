@@ -1,4 +1,4 @@
-"""Files and folders written by rename, so that a reader, also after a kill, sees the old or the whole new one."""
+"""Written by rename, so that a reader, also after a kill, sees the old file or the whole new one, never half of one."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder that takes the place of ``folder`` if all goes well."""
+    """An empty folder that takes the place of ``folder`` if all goes well; in between there is none for a moment."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a kill
     partial.mkdir(parents=True)

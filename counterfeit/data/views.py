@@ -66,10 +66,10 @@ def likeness(base: Floats, posed: Iterable[Floats]) -> tuple[Floats, NDArray[np.
     Returns:
         ``(M, N)`` both.
     """
-    first, *others = iter(posed)
-    best = first @ base.T
+    poses = iter(posed)  # one at a time
+    best = next(poses) @ base.T
     which = np.zeros(best.shape, np.uint8)
-    for number, one in enumerate(others, 1):
+    for number, one in enumerate(poses, 1):
         found = one @ base.T
         which[found > best] = number
         np.maximum(best, found, out=best)

@@ -88,7 +88,7 @@ class Scorer:
         Raises:
             UserError: one of them cannot be read, or there is one alone where a list is due.
         """
-        if isinstance(photographs, str | bytes | Path | Image.Image) or getattr(photographs, "ndim", 4) < 4:
+        if _is_one(photographs):
             raise UserError("photographs is no list of photographs: for one, score([photograph])")
         scores: list[Score] = []
         for start in range(0, len(photographs), BATCH):
@@ -109,6 +109,13 @@ class Scorer:
         """Probability and position in ``captures``, ``(N, 2)``, of decoded images ``(N, H, W, 3)`` uint8."""
         batches = [self.engine(pixels[i : i + BATCH]) for i in range(0, len(pixels), BATCH)]
         return np.concatenate([np.empty((0, 2)), *(np.c_[probability_of(b.logit), b.capture] for b in batches)])
+
+
+def _is_one(photographs: object) -> bool:
+    """Whether this is a photograph where a list of them is due; an array of grey ones ``(N, H, W)`` is a list."""
+    shape: tuple[int, ...] = getattr(photographs, "shape", ())
+    one_array = len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3, 4))
+    return one_array or isinstance(photographs, str | bytes | Path | Image.Image)
 
 
 def decode_photograph(photograph: Photograph, size: int, number: int = 0) -> Pixels:

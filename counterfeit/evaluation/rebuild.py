@@ -29,16 +29,17 @@ def rebuild_comparison(run: Path) -> Comparison:
     config = read_config(run)
     predictions = read_predictions(run)
     before = _read_comparison(run / "comparison.json")
-    if not before and (missing := _missing(config, predictions)):
+    if missing := _missing(config, predictions):
+        stages = ("detector", "compare", "report") if (run / "report.html").exists() else ()
         raise UserError(
-            f"the run {run} is not finished: no predictions of {missing[0]}"
-            f"{f' and {len(missing) - 1} more' if missing[1:] else ''}; continue it: {continuing(run)}"
+            f"the run {run} is not complete: no predictions of {missing[0]}"
+            f"{f' and {len(missing) - 1} more' if missing[1:] else ''}; continue it: {continuing(run, *stages)}"
         )
     arms = list(dict.fromkeys(predictions["arm"].to_pylist()))
     comparison = compare(
         predictions,
         baseline=before.get("baseline", BASELINE),
-        product=before.get("product") or product_of(_as_configured(config, arms)),
+        product=before.get("product") or product_of(config.get("experiment", {}).get("arms") or arms),
         product_dose=before.get("product_dose"),
         resamples=before.get("resamples") or config.get("experiment", {}).get("resamples", 2000),
         seed=before.get("seed", 0),
@@ -90,9 +91,3 @@ def _missing(config: Mapping[str, Any], predictions: pa.Table) -> list[str]:
             doses = experiment.get("doses", []) if has_dose else [0.0]
             missing += [f"{arm} of seed {seed}" for dose in doses if (seed, arm, dose) not in found]
     return missing
-
-
-def _as_configured(config: Mapping[str, Any], arms: list[str]) -> list[str]:
-    """The arms that have predictions, in the order of the configuration where it names them."""
-    named = [arm for arm in config.get("experiment", {}).get("arms", []) if arm in arms]
-    return named or arms

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from counterfeit.backbone import Embeddings
@@ -17,6 +16,7 @@ from counterfeit.evaluation.fidelity import audit_fidelity
 from counterfeit.evaluation.findings import Audit, AuditedBank, AuditedSeed
 from counterfeit.evaluation.leakage import audit_leakage
 from counterfeit.evaluation.memorisation import audit_memorisation
+from counterfeit.evaluation.predictions import read_parquet
 from counterfeit.evaluation.shortcuts import audit_shortcuts, image_traits
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.seed import Seed
@@ -91,7 +91,7 @@ def _scores(folder: RunFolder, seed: Seed) -> NDArray[np.float64]:
     file = folder.cell(seed.number, BASELINE, 0.0) / "predictions.parquet"
     score: dict[str, float] = {}
     if file.exists():
-        table = pq.ParquetFile(file).read(["path", "score"])
+        table = read_parquet(file, ["path", "score"])
         score = dict(zip(table["path"].to_pylist(), table["score"].to_pylist(), strict=True))
     return np.array([score.get(path, math.nan) for path in seed.data.photos.path.tolist()])
 
@@ -102,7 +102,7 @@ def _bank(
     place = folder.bank(product, seed.number)
     if not (place / "manifest.parquet").exists():
         return None
-    bank, table = read_bank(place), pq.ParquetFile(place / "manifest.parquet").read(["path", "sha256"])
+    bank, table = read_bank(place), read_parquet(place / "manifest.parquet", ["path", "sha256"])
     return AuditedBank(
         path=np.array([f"{product}/{seed.number}/{path}" for path in table["path"].to_pylist()]),
         label=bank.label,

@@ -6,7 +6,6 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from PIL import Image
@@ -15,6 +14,7 @@ from torch import Tensor
 from counterfeit.data.files import replacing_folder, write_json
 from counterfeit.detector.explain import evidence_map
 from counterfeit.evaluation.arms import BASELINE
+from counterfeit.evaluation.predictions import read_parquet
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.seed import Seed
 
@@ -48,7 +48,7 @@ def write_gallery(cells: Cells, seed: Seed, arms: Sequence[tuple[str, float]], p
 def _arm(cells: Cells, seed: Seed, arm: str, dose: float, folder: Path) -> list[dict[str, Any]]:
     detector, _ = cells.final(seed, arm, dose)
     threshold = float(detector.combination.threshold)
-    table = pq.ParquetFile(cells.predictions(seed, arm, dose)).read().to_pylist()
+    table = read_parquet(cells.predictions(seed, arm, dose)).to_pylist()
     missed = sorted((row for row in table if row["label"] and row["score"] < threshold), key=_score)[:EACH]
     alarms = sorted((row for row in table if not row["label"] and row["score"] >= threshold), key=_score)[-EACH:]
     errors = [(row, "missed") for row in missed] + [(row, "false alarm") for row in reversed(alarms)]

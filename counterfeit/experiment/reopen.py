@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import pyarrow.parquet as pq
-
 from counterfeit.backbone import Embedder
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector import Detector
 from counterfeit.errors import UserError
+from counterfeit.evaluation.predictions import read_parquet
 from counterfeit.evaluation.rebuild import read_config
 from counterfeit.experiment.cells import Cells
 from counterfeit.experiment.folder import RunFolder
@@ -71,7 +70,7 @@ def reopen(path: Path, number: int | None = None) -> Reopened:
 def _check_same(folder: RunFolder, seed: Seed) -> None:
     """Refuse photographs other than those of the run: its generator and detectors belong to their split."""
     photos = seed.data.photos
-    manifest, splits = pq.read_table(folder.manifest), pq.read_table(folder.splits)
+    manifest, splits = read_parquet(folder.manifest), read_parquet(folder.splits)
     files = dict(zip(manifest["path"].to_pylist(), manifest["sha256"].to_pylist(), strict=True))
     split = {row["path"]: row["split"] for row in splits.to_pylist() if row["seed"] == seed.number}
     path = photos.path.tolist()

@@ -94,6 +94,7 @@ def train_generators(
         if (place / "done.json").exists():  # without the sources, which take time
             done = read_done(place, settings)
         else:
+            (place / "published").unlink(missing_ok=True)  # of a training whose end was removed
             done = train_generator(place, seed.sources, settings, seed.number, flips=flips, trainer=gan_trainer)
         if not done["healthy"]:
             instead = "made of plain transplants" if settings.kind == "refiner" else "empty"

@@ -25,7 +25,7 @@ from counterfeit.data.manifest import read_columns, write_table
 from counterfeit.detector import Detector, score_parts
 from counterfeit.errors import UserError
 from counterfeit.evaluation.comparison import Comparison
-from counterfeit.evaluation.predictions import read_cell
+from counterfeit.evaluation.predictions import read_cell, read_parquet
 from counterfeit.evaluation.robustness import CORRUPTIONS, Corruption, robustness_rows
 from counterfeit.experiment.calibration import probabilities
 from counterfeit.experiment.folder import RunFolder
@@ -74,9 +74,7 @@ def measure_robustness(run: Path, comparison: Comparison, resamples: int = 1000)
                     progress.advance(task, len(batch))
                 table = pa.concat_tables([_scored(cell, images, parts) for cell in cells], promote_options="permissive")
                 write_table(table.replace_schema_metadata({"detectors": _digest(paths)}), _part(run, name))
-    rows = [
-        row for name in CORRUPTIONS for row in robustness_rows(name, pq.ParquetFile(_part(run, name)).read(), resamples)
-    ]
+    rows = [row for name in CORRUPTIONS for row in robustness_rows(name, read_parquet(_part(run, name)), resamples)]
     write_json(run / "robustness.json", {"corruptions": rows, "resamples": resamples})
     return run / "robustness.json"
 

@@ -45,7 +45,7 @@ def train_generator(
     Writes ``metrics.csv``, ``samples/<images>.png``, ``last.ckpt``, and at the end ``gan.safetensors`` (the averaged
     generator) and ``done.json``. An attempt that a health check calls failed stops
     and another seed is tried. If the last one fails too, ``done.json`` says ``healthy: false`` with the reason, and
-    nothing of it is ever used: :func:`load_refiner` refuses it, and :func:`load_generator` leaves composites plain.
+    nothing of it is ever used: what loads it refuses it, or leaves composites plain.
 
     Args:
         folder: of this run alone.

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import yaml  # type: ignore[import-untyped]
 
 from counterfeit.data.place import are_drawn
 from counterfeit.evaluation.comparison import METRIC_NAMES, ArmResult, Comparison, Level
 from counterfeit.evaluation.findings import seeds_in_words
+from counterfeit.evaluation.predictions import read_parquet
 from counterfeit.report.run_folder import read_text
 
 TAGS = ("counterfeit-detection", "image-classification", "anomaly-detection", "onnx")
@@ -124,8 +124,8 @@ def _data(run: Path, seed: int) -> str:
     head = "## Data\n\n"
     if not (run / "manifest.parquet").is_file() or not (run / "splits.parquet").is_file():
         return f"{head}Unknown: the run folder was not at hand.\n"
-    label = {row["path"]: row["label"] for row in pq.read_table(run / "manifest.parquet").to_pylist()}
-    rows = [row for row in pq.read_table(run / "splits.parquet").to_pylist() if row["seed"] == seed]
+    label = {row["path"]: row["label"] for row in read_parquet(run / "manifest.parquet").to_pylist()}
+    rows = [row for row in read_parquet(run / "splits.parquet").to_pylist() if row["seed"] == seed]
     counts = Counter((row["split"], label[row["path"]]) for row in rows)
     table = ["| split | genuine | counterfeit |", "|---|---|---|"]
     table += [f"| {split} | {counts[split, 0]} | {counts[split, 1]} |" for split in ("train", "validation", "test")]

@@ -2,11 +2,15 @@
 
 import argparse
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from benchmarks.half import FULL, HALF, RANDOM, half_of, table, take_over
+from benchmarks.half import FULL, HALF, RANDOM, grid_of, half_of, table, take_over
 from benchmarks.synthesis import plan_entry
 from benchmarks.synthesis_statistics import measure
+from counterfeit.data.manifest import write_table
+from counterfeit.evaluation.predictions import read_cell
 from counterfeit.experiment.folder import RunFolder
 from tests.benchmarks.test_synthesis import RESAMPLES, predictions
 
@@ -18,7 +22,8 @@ def test_the_table_has_each_set_and_all_and_says_what_half_of_the_images_lose():
     assert len(lines) == 2 + 3 * 2
     row = {tuple(line.split(" | ")[:2]): line.split(" | ")[2:] for line in lines[2:]}
     assert row["| " + RANDOM, "labels"][0].startswith("-") and row["| real", "labels"][0].startswith("+")
-    assert row["| " + RANDOM, "labels"] == row["| " + RANDOM, "all"]
+    several = grid | {("magnetic_tile", 8): grid["labels", 8], ("print_scan_codes", 8): grid["labels", 8]}
+    assert len(table(several).splitlines()) == 2 + 3 * 6  # all, all real ones, all but codes, and each
 
 
 def test_generators_and_the_arm_without_images_are_taken_over_once(tmp_path):
@@ -36,6 +41,25 @@ def test_generators_and_the_arm_without_images_are_taken_over_once(tmp_path):
     assert (half.gan(0) / "made").read_text() == (half.cell(0, "real", 0.0) / "made").read_text() == "once"
     half.check(entry.plan.config, stages_named=True)  # raises for a folder that holds no run, or another one
     assert entry.plan.synthesis.count == 100 and half.config.read_text() == entry.plan.config
+
+
+def test_the_halved_bank_is_read_from_its_own_folder_and_all_else_from_the_grid(tmp_path):
+    where = {"half": {FULL: 1.2}, "full": {FULL: 1.5, RANDOM: 2.5, "real": 1.0}}
+    for name, shifts in where.items():
+        table = predictions(shifts)
+        folder = RunFolder(tmp_path / name / "labels-8")
+        for row in {(seed, arm) for seed in (0, 1) for arm in shifts}:
+            chosen = table.filter((pc.field("seed") == row[0]) & (pc.field("arm") == row[1]))
+            dose = 0.0 if row[1] == "real" else 1.0
+            dosed = chosen.set_column(chosen.column_names.index("dose"), "dose", pa.array([dose] * len(chosen)))
+            write_table(dosed, folder.cell(*row, dose) / "predictions.parquet")
+    args = argparse.Namespace(shared=tmp_path, work=tmp_path / "half", seeds=[0, 1], arms=[FULL])
+    entry = plan_entry(args, ["--synthesis.count", "100"], "labels", 8)
+    cell = grid_of([entry], tmp_path / "full", [0, 1], RESAMPLES)["labels", 8]
+    assert set(cell) == {HALF, FULL, RANDOM, "real"} and set(cell[HALF]) == {0, 1}
+    read = measure({8: read_cell(RunFolder(tmp_path / "half" / "labels-8").cell(0, FULL, 1.0))}, RESAMPLES, 0)[8]
+    assert cell[HALF][0].actual == pytest.approx(read[FULL][0].actual)
+    assert cell[HALF][0].actual != pytest.approx(cell[FULL][0].actual)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(200, 100), (7, 3)])

@@ -153,10 +153,21 @@ def test_scores_are_in_the_order_given_across_batches(scorer: Scorer) -> None:
     assert scorer.score([]) == [] and scorer.kept(np.empty((0, 64, 64, 3), np.uint8)).shape == (0, 2)
 
 
-@pytest.mark.parametrize("one", ["photograph.png", Path("photograph.png"), b"bytes", grey(9), np.zeros((9, 9, 3))])
+@pytest.mark.parametrize(
+    "one", ["photograph.png", Path("photograph.png"), b"bytes", grey(9), np.zeros((9, 9)), np.zeros((9, 9, 3))]
+)
 def test_one_photograph_where_a_list_is_due_is_refused(scorer: Scorer, one: object) -> None:
     with pytest.raises(UserError, match="no list of photographs"):
         scorer.score(one)  # type: ignore[arg-type]
+
+
+def test_arrays_of_several_photographs_are_lists_of_them(scorer: Scorer) -> None:
+    shades = [9, 200]
+    grey_ones = np.stack([np.full((SIZE, SIZE), shade, np.uint8) for shade in shades])
+    one_by_one = [score.probability for score in scorer.score([grey(shade) for shade in shades])]
+    assert [score.probability for score in scorer.score(grey_ones)] == one_by_one
+    coloured = np.repeat(grey_ones[..., None], 3, axis=-1)
+    assert [score.probability for score in scorer.score(coloured)] == one_by_one
 
 
 def test_how_a_photograph_was_captured_is_told_by_its_name(scorer: Scorer) -> None:

@@ -314,6 +314,11 @@ def test_refuses_what_cannot_be_compared(spoil, message):
         compare(spoil(experiment(0, {REAL: 0, SYNTHETIC: 0}, seeds=1)), resamples=20)
 
 
+def test_refuses_to_compare_an_arm_with_itself():
+    with pytest.raises(UserError, match="nothing to compare it with"):
+        compare(experiment(0, {REAL: 0}, seeds=1), resamples=20, product="real")
+
+
 def test_refuses_a_dose_that_was_not_trained():
     with pytest.raises(UserError, match=r"not trained at dose 0\.5, only at 0\.1"):
         compare(experiment(0, {REAL: 0, SYNTHETIC: 0}, seeds=1), resamples=20, product_dose=0.5)

@@ -172,6 +172,17 @@ def test_a_generator_that_was_trained_before_a_kill_is_still_sent_to_the_loggers
         (note,) = train_generators(folder, seeds[0], [settings], GanTrainerSettings(), pl.Trainer)
         assert "the refiner failed three times (collapsed)" in note
     assert sent == [folder.gan(seeds[0].number)]
+    place = folder.gan(seeds[0].number)
+    (place / "done.json").unlink()
+
+    def train(*_: object, **__: object) -> dict[str, object]:
+        assert not (place / "published").exists()
+        return done
+
+    monkeypatch.setattr(repeat, "train_generator", train)
+    monkeypatch.setattr(Seed, "sources", None)
+    list(train_generators(folder, seeds[0], [settings], GanTrainerSettings(), pl.Trainer))
+    assert sent == [place, place]  # another training
 
 
 def test_finished_cells_are_read_and_those_of_the_run_are_shared(finished: Repeater, seeds: list[Seed]) -> None:
