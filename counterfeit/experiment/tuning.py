@@ -83,6 +83,4 @@ def tuning_set(seed: Seed, arm: str, training: TrainingSet, bank: Bank | None) -
     # A photograph stands for all of its views, which are drawn anew for each batch.
     weight = np.where(training.original, training.weight * seed.data.views, training.weight)
     chosen = replace(training, weight=np.where(rows, weight, 0.0))
-    return TuningSet(
-        np.concatenate(pixels), training.label[rows], chosen.image_probability()[rows], training.folds[rows]
-    )
+    return TuningSet(np.concatenate(pixels), training.label[rows], chosen.image_probability()[rows])

@@ -7,12 +7,12 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from safetensors.torch import load, save
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from counterfeit.backbone import load_backbone
 from counterfeit.detector import Detector
-from counterfeit.detector.finetune import BackboneTuning, PixelBatches, TuningSet, finetune
-from counterfeit.detector.module import member_loss
+from counterfeit.detector.finetune import IMAGES, BackboneTuning, PixelBatches, TuningSet, finetune
 from counterfeit.errors import UserError
 
 FOLDS = 3
@@ -23,8 +23,7 @@ def images() -> TuningSet:
     label = np.r_[np.ones(12, np.int64), np.zeros(12, np.int64)]
     pixels = np.random.default_rng(0).integers(60, 196, (24, 64, 64, 3), dtype=np.uint8)
     pixels[:12, ::4] = 220
-    fold = np.arange(24) % FOLDS
-    return TuningSet(pixels, label, np.full(24, 1 / 24), np.stack([fold, fold], 1))
+    return TuningSet(pixels, label, np.full(24, 1 / 24))
 
 
 def same(pixels: np.ndarray, seed: int) -> np.ndarray:
@@ -47,18 +46,17 @@ def detector(stages: int) -> Detector:
 
 
 def loss(tuning: BackboneTuning) -> float:
-    batch = PixelBatches(images(), FOLDS, same, seed=9).draw(np.random.default_rng(9))
+    batch = PixelBatches(images(), same, seed=9).draw(np.random.default_rng(9))
     with torch.inference_mode():
-        logits = tuning.image_heads(tuning.backbone(batch["images"])[0])
-        return member_loss(logits, batch["label"], batch["member"]).item()
+        return F.binary_cross_entropy_with_logits(tuning.eval()(batch["images"]), batch["label"]).item()
 
 
 @pytest.fixture(scope="module")
 def tuned() -> tuple[Detector, BackboneTuning, BackboneTuning]:
     before = detector(2)
-    tuning = BackboneTuning(before, 2)
+    tuning = BackboneTuning(before.backbone, 2, before.image_heads.std)
     start = copy.deepcopy(tuning)
-    trainer().fit(tuning, DataLoader(PixelBatches(images(), FOLDS, same, seed=0), batch_size=None))
+    trainer().fit(tuning, DataLoader(PixelBatches(images(), same, seed=0), batch_size=None))
     return before, start, tuning
 
 
@@ -113,12 +111,17 @@ def test_the_seed_decides_the_result() -> None:
     assert not torch.equal(first[name], other[name])
 
 
-def test_batches_hold_augmented_views_and_leave_out_the_own_fold() -> None:
-    batches = PixelBatches(images(), FOLDS, lambda pixels, seed: np.full_like(pixels, seed % 256), seed=0)
+def test_batches_hold_augmented_views() -> None:
+    batches = PixelBatches(images(), lambda pixels, seed: np.full_like(pixels, seed % 256), seed=0)
     batch = next(iter(batches))
-    assert batch["images"].shape == (16, 3, 64, 64)
-    assert len(batch["images"][:, 0, 0, 0].unique()) > 8  # another seed for each image
-    assert batch["member"].sum(1).tolist() == [FOLDS - 1] * 16
+    assert batch["images"].shape == (IMAGES, 3, 64, 64)
+    assert len(batch["images"][:, 0, 0, 0].unique()) > IMAGES / 2  # another seed for each image
+
+
+def test_before_training_no_image_is_suspect() -> None:
+    tuning = BackboneTuning(load_backbone(), 1, torch.ones(load_backbone().pooled_features)).eval()
+    with torch.inference_mode():
+        assert tuning(torch.rand(2, 3, 64, 64)).abs().max() < 0.1
 
 
 @pytest.mark.parametrize("stages", [-1, 6])
