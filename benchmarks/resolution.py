@@ -1,13 +1,15 @@
-"""What a larger working size or backbone is worth to the arm `real`.
+"""What a larger working size, another backbone or fine-tuning is worth to the arm `real`.
 
     python benchmarks/resolution.py                                    # sneakers_af1; resumable
     python benchmarks/resolution.py --set magnetic_tile --counterfeits 12 --sizes 128 160
+    python benchmarks/resolution.py --sizes 224 --backbones tf_efficientnet_lite0 --unfreeze 0 1
 
 Prints a table for docs/benchmarks.md: AUROC and recall at 5 % FPR with intervals, and the paired differences from the
-first size with the first backbone. Other options are those of ``counterfeit.fit``.
+first row. Other options are those of ``counterfeit.fit``.
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,28 +34,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--counterfeits", type=int, help="training counterfeits; all if left out")
     parser.add_argument("--sizes", nargs="+", type=int, default=[128, 192, 224], help="pixels")
     parser.add_argument("--backbones", nargs="+", default=["tf_efficientnet_lite0", "tf_efficientnet_lite2"])
+    parser.add_argument("--unfreeze", nargs="+", type=int, default=[0], help="stages of the backbone to fine-tune")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
     args, others = parser.parse_known_args(arguments)
-    if len(args.sizes) * len(args.backbones) < 2:
+    rows = list(itertools.product(args.backbones, args.sizes, args.unfreeze))
+    if len(rows) < 2:
         parser.error("one size with one backbone has nothing to be compared with: name another of either")
     known, tables = args.counterfeits or "all", []
     others += ["--data.counterfeits", str(args.counterfeits)] if args.counterfeits else []
-    for backbone in args.backbones:
-        for size in args.sizes:
-            name = f"{backbone.removeprefix('tf_efficientnet_')}, {size} px"
-            run = args.work / f"{args.set}-{known}-{backbone}-{size}"
-            train(run, args.shared / args.set, size, backbone, args.seeds, others)
-            tables += [renamed(read_cell(run / "detector" / str(seed) / "real" / "0"), name) for seed in args.seeds]
+    for backbone, size, stages in rows:
+        name = f"{backbone.removeprefix('tf_efficientnet_')}, {size} px" + (f", {stages} tuned" if stages else "")
+        run = args.work / (f"{args.set}-{known}-{backbone}-{size}" + (f"-{stages}" if stages else ""))
+        model = ["--model.backbone", backbone, "--model.unfreeze", str(stages)]
+        train(run, args.shared / args.set, size, args.seeds, [*model, *others])
+        tables += [renamed(read_cell(run / "detector" / str(seed) / "real" / "0"), name) for seed in args.seeds]
     print(table(f"{args.set}, {known} training counterfeits", pa.concat_tables(tables, promote_options="permissive")))
 
 
-def train(run: Path, root: Path, size: int, backbone: str, seeds: Sequence[int], others: Sequence[str]) -> None:
+def train(run: Path, root: Path, size: int, seeds: Sequence[int], others: Sequence[str]) -> None:
     """Train and test the arm `real` for every seed that is missing."""
     if all((run / "detector" / str(seed) / "real" / "0" / "predictions.parquet").exists() for seed in seeds):
         return
     started = time.monotonic()
     chosen = ["--config", f"configs/{root.name}.yaml", "--data.root", str(root), "--data.size", str(size)]
-    chosen += ["--model.backbone", backbone, "--seeds", str(list(seeds)), "--experiment.arms", "[real]"]
+    chosen += ["--seeds", str(list(seeds)), "--experiment.arms", "[real]"]
     command_line([*chosen, "--stages", "[data,detector]", "--out", str(run), *others]).run_experiment()
     print(f"{run.name}: {time.monotonic() - started:.0f} s", flush=True)
 
