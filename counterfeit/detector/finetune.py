@@ -9,6 +9,8 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
@@ -99,7 +101,8 @@ class BackboneTuning(pl.LightningModule):
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(N,)`` of images ``(N, 3, S, S)`` in [0, 1]."""
         pooled = self.backbone(images)[0] / self.std
-        return self.head(F.dropout(pooled, DROPOUT, self.training)).squeeze(1)
+        logits: Tensor = self.head(F.dropout(pooled, DROPOUT, self.training))
+        return logits.squeeze(1)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Binary cross-entropy with smoothed labels."""
@@ -110,11 +113,31 @@ class BackboneTuning(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with one cycle of the learning rate (Smith and Topin 2018)."""
-        groups = [{"params": self.tuned}, {"params": self.head.parameters()}]
+        groups: list[dict[str, Any]] = [{"params": self.tuned}, {"params": self.head.parameters()}]
         rates, steps = [BACKBONE_LR, HEAD_LR], int(self.trainer.estimated_stepping_batches)
         optimizer = torch.optim.AdamW(groups, lr=BACKBONE_LR, weight_decay=WEIGHT_DECAY)
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=WARM_UP)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+class Steps(pl.Callback):
+    """Counts a trainer's steps on a progress bar.
+
+    Args:
+        bar: that is shown meanwhile.
+        name: of what is trained.
+    """
+
+    def __init__(self, bar: Progress, name: str) -> None:
+        self.bar, self.task = bar, bar.add_task(name, total=None)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Now it is known how many there are."""
+        self.bar.update(self.task, total=trainer.estimated_stepping_batches)
+
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
+        """One step further."""
+        self.bar.advance(self.task)
 
 
 def finetune(detector: Detector, trainer: pl.Trainer, images: TuningSet, augment: Augment, seed: int) -> Backbone:
@@ -131,5 +154,8 @@ def finetune(detector: Detector, trainer: pl.Trainer, images: TuningSet, augment
         seed: source of all randomness.
     """
     tuning = BackboneTuning(detector.backbone, int(detector.hparams["unfreeze"]), detector.image_heads.std)
-    trainer.fit(tuning, DataLoader(PixelBatches(images, augment, seed), batch_size=None))
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        trainer.callbacks.append(Steps(bar, "tuning the backbone"))  # type: ignore[attr-defined]
+        trainer.fit(tuning, DataLoader(PixelBatches(images, augment, seed), batch_size=None))
     return tuning.backbone.cpu().eval().requires_grad_(False)

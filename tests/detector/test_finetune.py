@@ -6,13 +6,22 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from rich.progress import Progress
 from safetensors.torch import load, save
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from counterfeit.backbone import load_backbone
 from counterfeit.detector import Detector
-from counterfeit.detector.finetune import IMAGES, BackboneTuning, PixelBatches, TuningSet, finetune
+from counterfeit.detector.finetune import (
+    IMAGES,
+    STEPS_PER_EPOCH,
+    BackboneTuning,
+    PixelBatches,
+    Steps,
+    TuningSet,
+    finetune,
+)
 from counterfeit.errors import UserError
 
 FOLDS = 3
@@ -116,6 +125,14 @@ def test_batches_hold_augmented_views() -> None:
     batch = next(iter(batches))
     assert batch["images"].shape == (IMAGES, 3, 64, 64)
     assert len(batch["images"][:, 0, 0, 0].unique()) > IMAGES / 2  # another seed for each image
+
+
+def test_steps_are_counted_on_the_progress_bar() -> None:
+    bar, training = Progress(disable=True), trainer()
+    training.callbacks.append(Steps(bar, "tuning"))
+    tuning = BackboneTuning(load_backbone(), 1, torch.ones(load_backbone().pooled_features))
+    training.fit(tuning, DataLoader(PixelBatches(images(), same, seed=0), batch_size=None))
+    assert bar.tasks[0].completed == bar.tasks[0].total == STEPS_PER_EPOCH
 
 
 def test_before_training_no_image_is_suspect() -> None:
