@@ -31,21 +31,26 @@ def evidence_map(detector: Detector, images: Tensor) -> Tensor:
 def gradient_map(detector: Detector, images: Tensor, steps: int = 8) -> Tensor:
     """What the detail in each cell adds to the logit: integrated gradients (Sundararajan et al. 2017) from a blur.
 
+    How the image was captured is held fixed on the way: else the blur would be corrected for, as one of the camera.
+
     Args:
         detector: trained and calibrated.
         images: ``(N, 3, H, W)`` uint8, or float in [0, 1].
         steps: points on the way from the blurred image to the image; each costs a pass forwards and backwards.
 
     Returns:
-        ``(N, G, G)``, which sum to about the logit less that of the blurred image.
+        ``(N, G, G)``, which sum to about the logit less that of the blurred image, both corrected for the image's
+        own way of capturing.
     """
     sharp = detector.prepare(images)
+    with torch.no_grad():
+        pooled, _ = detector.backbone(sharp)
     base = blurred(sharp)
     total = torch.zeros_like(sharp)
     with torch.enable_grad():
         for step in range(steps):
             point = (base + (step + 0.5) / steps * (sharp - base)).requires_grad_(True)
-            total += torch.autograd.grad(_logit(detector, point).sum(), point)[0] / steps
+            total += torch.autograd.grad(_logit_like(detector, point, pooled).sum(), point)[0] / steps
     grid = detector.size // 8
     pixels = ((sharp - base) * total).sum(1)
     return pixels.reshape(len(pixels), grid, 8, grid, 8).sum((2, 4))
@@ -126,3 +131,9 @@ def _logit_without(detector: Detector, images: Tensor, cells: Tensor, fill: Tens
 
 def _logit(detector: Detector, images: Tensor) -> Tensor:
     return detector.combination.unbounded(detector.image_parts(images))
+
+
+def _logit_like(detector: Detector, images: Tensor, pooled: Tensor) -> Tensor:
+    """Logits ``(N,)`` of images as if captured like those of the pooled features ``(N, D)``."""
+    parts = detector.as_captured(*detector.backbone(images))
+    return detector.combination.unbounded(detector.captures(parts, pooled))

@@ -122,6 +122,13 @@ class Detector(pl.LightningModule):
         Returns:
             ``(N, 7)`` in the order of ``PARTS``.
         """
+        alike: Tensor = self.captures(self.as_captured(pooled, patches, fold, distances), pooled)
+        return alike
+
+    def as_captured(
+        self, pooled: Tensor, patches: Tensor, fold: Tensor | None = None, distances: Tensor | None = None
+    ) -> Tensor:
+        """The parts' scores ``(N, 7)`` as in :meth:`parts`, before they are corrected for how images were captured."""
         if distances is None:
             distances = self.distances(patches, fold)
         every = [top_mean(logits.flatten(1, 2)) for logits in self.patch_logits(patches, distances)]
@@ -130,8 +137,7 @@ class Detector(pl.LightningModule):
             image, patch, mask = (logits.mean(1) for logits in every)
         else:
             image, patch, mask = (logits.gather(1, fold[:, None])[:, 0] for logits in every)
-        alike: Tensor = self.captures(stacked(image, distances, patch, mask), pooled)
-        return alike
+        return stacked(image, distances, patch, mask)
 
     def patch_logits(self, patches: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
         """Logits ``(N, G, G, folds)`` of the patch heads and of the mask heads.

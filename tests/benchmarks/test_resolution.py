@@ -1,5 +1,8 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.resolution import main, renamed, table
@@ -34,3 +37,16 @@ def test_a_single_size_is_refused_before_anything_is_trained(capsys: pytest.Capt
         main(["--sizes", "224", "--backbones", "tf_efficientnet_lite0"])
     assert ended.value.code == 2
     assert "nothing to be compared with" in capsys.readouterr().err
+
+
+def test_a_tuned_backbone_has_a_row_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, shift in (("224", 0.5), ("224-1", 2.5)):
+        for seed in (0, 1):
+            cell = tmp_path / f"sneakers_af1-all-tf_efficientnet_lite0-{name}" / "detector" / str(seed) / "real" / "0"
+            cell.mkdir(parents=True)
+            pq.write_table(predictions(seed, shift), cell / "predictions.parquet")
+    rows = ["--sizes", "224", "--backbones", "tf_efficientnet_lite0", "--unfreeze", "0", "1", "--seeds", "0", "1"]
+    main(["--work", str(tmp_path), *rows])
+    frozen, tuned = capsys.readouterr().out.splitlines()[-2:]
+    assert frozen.startswith("| lite0, 224 px |") and tuned.startswith("| lite0, 224 px, 1 tuned |")
+    assert "pp [+" in tuned

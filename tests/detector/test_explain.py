@@ -1,5 +1,7 @@
 """Maps point at what moves the score, add up as they say, and the checks on them can fail."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -84,6 +86,20 @@ def test_gradients_add_up_to_the_logit_over_that_of_the_blurred_image(detector, 
         parts = (detector.image_parts(x) for x in (images[:1], blurred(images[:1])))
         sharp, base = (detector.combination.unbounded(x) for x in parts)
     assert maps.sum().item() == pytest.approx((sharp - base).item(), rel=0.1)
+
+
+def test_gradients_hold_how_the_image_was_captured(detector, images):
+    plain = gradient_map(detector, images[:1])
+    captured = copy.deepcopy(detector)
+    with torch.inference_mode():
+        pooled = [detector.backbone(x)[0] for x in (images[:1], blurred(images[:1]))]
+        features = detector.backbone.patch_features
+        sharp, base = (x[0, -2 * features : -features] for x in pooled)
+        captured.captures.weight[:, 1] = 20 * (base - sharp) / (base - sharp).square().sum()
+        captured.captures.bias[1] = -captured.captures.weight[:, 1] @ (sharp + base) / 2
+        captured.captures.shift[1] = 5.0  # all that the blur would gain is taken away again
+    assert [captured.captures.probability(x)[0, 1].round().item() for x in pooled] == [0, 1]
+    torch.testing.assert_close(gradient_map(captured, images[:1]), plain, atol=0.02, rtol=0.05)
 
 
 def test_maps_take_any_size_and_type_and_leave_no_gradient_behind(detector, images):
