@@ -151,7 +151,7 @@ def finetune(detector: Detector, trainer: pl.Trainer, images: TuningSet, augment
         trainer: freshly made; its epochs have 40 steps of 32 images each.
         images: of the arm.
         augment: an image ``(S, S, 3)`` uint8 and a seed to another view of it.
-        seed: of the batches; dropout and the layer's first bias draw from torch's own generator, which the caller seeds.
+        seed: of the batches; dropout and the layer's first bias draw from torch's generator, which the caller seeds.
     """
     tuning = BackboneTuning(detector.backbone, int(detector.hparams["unfreeze"]), detector.image_heads.std)
     console = Console(stderr=True)
