@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args, others = parser.parse_known_args(arguments)
     rows = list(itertools.product(args.backbones, args.sizes, args.unfreeze))
     if len(rows) < 2:
-        parser.error("one size with one backbone has nothing to be compared with: name another of either")
+        parser.error(
+            "one row has nothing to be compared with: name another size, backbone or number of stages to unfreeze"
+        )
     known, tables = args.counterfeits or "all", []
     others += ["--data.counterfeits", str(args.counterfeits)] if args.counterfeits else []
     for backbone, size, stages in rows:

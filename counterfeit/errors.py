@@ -49,10 +49,10 @@ def naming(path: Path) -> Iterator[None]:
         raise
 
 
-def continuing(run: Path, *stages: str) -> str:
+def continuing(run: Path) -> str:
     """The command that continues the run in a folder, for messages; a finished run goes on with named stages only."""
     config, out = (shlex.quote(str(path)) for path in (run / "config.yaml", run))
-    named = f" --stages '[{','.join(stages)}]'" if stages else ""
+    named = " --stages '[detector,compare,report]'" if (run / "report.html").exists() else ""  # what is kept is read
     return f"python -m counterfeit.fit --config {config} --out {out}{named}"
 
 

@@ -221,8 +221,7 @@ def _print_end(outcome: Outcome, own: bool) -> None:
         lines = last_lines(outcome.comparison, outcome.report, own)
     else:
         lines = headline(outcome.comparison) if outcome.comparison else []
-        stages = ("compare", "report") if outcome.report else ()  # what the stages changed is not in them yet
-        lines += [f"next: {continuing(outcome.folder, *stages)}"]
+        lines += [f"next: {continuing(outcome.folder)}"]
     print("", *lines, sep="\n")
 
 

@@ -26,7 +26,8 @@ def check_free(folder: Path, option: str = "--out", in_place: bool = False) -> N
             raise UserError(f"{option} {folder} exists and is not an empty folder; choose another one")
         if not in_place and folder.resolve() == Path.cwd():
             raise UserError(f"{option} {folder} is the folder you are in, and would be replaced; name another one")
-        above = next(path for path in folder.absolute().parents if path.exists())
+        places = (folder.absolute(), *folder.absolute().parents)
+        above = next(path for path in places[0 if in_place else 1 :] if path.exists())
         # Tried, as permissions do not tell all: root may write everywhere, but not to a disk that is read-only.
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=above):
             pass

@@ -144,6 +144,7 @@ def test_an_unfinished_run_gets_no_verdict_and_can_be_continued(tmp_path, capsys
     assert "no predictions of synthetic of seed 2 and 1 more; continue it: " in line
     assert line.endswith(f"python -m counterfeit.fit --config '{run}/config.yaml' --out '{run}'")
     (run / "report.html").touch()  # a finished run of which something was removed
+    (run / "comparison.json").write_text('{"resamples": 300}')
     assert main(["--run", str(run)]) == 2
     assert capsys.readouterr().err.rstrip().endswith("--stages '[detector,compare,report]'")
 

@@ -169,7 +169,7 @@ def test_after_other_stages_of_a_finished_run_the_next_command_is_one_that_runs(
 ) -> None:
     assert main([*tiny, "--out", str(finished[0]), "--stages", "[gan]"]) == 0
     told = capsys.readouterr().out.splitlines()[-1].removeprefix("next: python -m counterfeit.fit ")
-    assert told.endswith("--stages '[compare,report]'")
+    assert told.endswith("--stages '[detector,compare,report]'")
     assert main(shlex.split(told)) == 0
     assert capsys.readouterr().out.splitlines()[-1] == finished[1].splitlines()[-1]
 

@@ -1,6 +1,7 @@
 """The verb that makes more images: a first GAN on digits, a bank from a finished run, mistakes in one line."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from counterfeit.fit import main as fit
+from counterfeit.output import check_free
 from counterfeit.synthesis import read_bank
 from counterfeit.synthesize import main
 
@@ -43,6 +45,10 @@ def test_digits_are_trained_sampled_and_never_overwritten(tmp_path: Path, capsys
 
 def test_digits_are_trained_in_the_folder_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    tried, made = [], tempfile.TemporaryDirectory
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", lambda **asked: tried.append(asked["dir"]) or made(**asked))
+    check_free(Path(), in_place=True)
+    assert tried == [tmp_path]  # the folder above need not be writable
     assert main([*QUICK, "--out", "."]) == 0
     assert (tmp_path / "samples.png").is_file()
 

@@ -89,7 +89,7 @@ def read_card(folder: Path) -> Card:
         _check(card)
         return card
     except (OSError, ValueError, KeyError, TypeError) as error:
-        anew = f"write it anew: {continuing(folder, 'compare')}" if is_run else "export the run again"
+        anew = f"write it anew: {continuing(folder)}" if is_run else "export the run again"
         raise UserError(f"{path} is damaged or of another version; {anew}") from error
 
 

@@ -1,4 +1,4 @@
-"""Fine-tune the last stages of the backbone: a short second phase on pixels, after which all heads are fitted anew."""
+"""Fine-tune the last stages of the backbone: a second phase on pixels, after which all heads are fitted anew."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -16,14 +16,14 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
 from counterfeit.backbone import Backbone
-from counterfeit.detector.module import Detector
+from counterfeit.detector.batches import Batch
 
 Augment = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
-Batch = dict[str, Tensor]
 STEPS_PER_EPOCH = 40
 IMAGES = 32  # in a batch
 BACKBONE_LR, HEAD_LR = 3e-4, 3e-3  # the peak of one cycle; the head starts from nothing
 WARM_UP = 0.2  # of the steps
+LEAST_STEPS = 6  # of a cycle, which may be longer than the training: of 5, a fifth leaves the warm-up no length
 WEIGHT_DECAY, DROPOUT, SMOOTHING = 0.05, 0.3, 0.1  # a handful of counterfeits is soon known by heart
 
 
@@ -114,7 +114,8 @@ class BackboneTuning(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with one cycle of the learning rate (Smith and Topin 2018)."""
         groups: list[dict[str, Any]] = [{"params": self.tuned}, {"params": self.head.parameters()}]
-        rates, steps = [BACKBONE_LR, HEAD_LR], int(self.trainer.estimated_stepping_batches)
+        rates = [BACKBONE_LR, HEAD_LR]
+        steps = max(int(self.trainer.estimated_stepping_batches), LEAST_STEPS)
         optimizer = torch.optim.AdamW(groups, lr=BACKBONE_LR, weight_decay=WEIGHT_DECAY)
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=WARM_UP)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
@@ -135,25 +136,24 @@ class Steps(pl.Callback):
         """Now it is known how many there are."""
         self.bar.update(self.task, total=trainer.estimated_stepping_batches)
 
-    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
-        """One step further."""
-        self.bar.advance(self.task)
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        """Perhaps one step further: a step may be of several batches."""
+        self.bar.update(self.task, completed=trainer.global_step)
 
 
-def finetune(detector: Detector, trainer: pl.Trainer, images: TuningSet, augment: Augment, seed: int) -> Backbone:
-    """A copy of the detector's backbone with ``model.unfreeze`` stages tuned, frozen again.
+def finetune(tuning: BackboneTuning, trainer: pl.Trainer, images: TuningSet, augment: Augment, seed: int) -> Backbone:
+    """The tuned backbone, frozen again.
 
-    The detector is left as it is: its heads do not fit the tuned backbone. Nor has any training image an honest score
-    afterwards, as every fold has been seen: weigh the views on validation.
+    No heads of before fit it. Nor has any training image an honest score afterwards, as every fold has been seen: weigh
+    the views on validation.
 
     Args:
-        detector: trained on the frozen backbone.
+        tuning: of a copy of the pretrained backbone; changed in place.
         trainer: freshly made; its epochs have 40 steps of 32 images each.
         images: of the arm.
         augment: an image ``(S, S, 3)`` uint8 and a seed to another view of it.
-        seed: of the batches; dropout and the layer's first bias draw from torch's generator, which the caller seeds.
+        seed: of the batches; dropout draws from torch's generator, which the caller seeds.
     """
-    tuning = BackboneTuning(detector.backbone, int(detector.hparams["unfreeze"]), detector.image_heads.std)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         trainer.callbacks.append(Steps(bar, "tuning the backbone"))  # type: ignore[attr-defined]

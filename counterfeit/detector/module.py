@@ -43,7 +43,7 @@ class Detector(pl.LightningModule):
         lr: peak learning rate of Adam.
         image_penalty: strength of the squared penalty on the image heads' weights.
         patch_penalty: weight decay of the patch heads.
-        unfreeze: stages of the backbone to fine-tune after the heads, counted from the end; 0 keeps it frozen.
+        unfreeze: stages of the backbone to fine-tune, counted from the end; all heads are fitted anew after it.
     """
 
     def __init__(

@@ -77,7 +77,7 @@ class Scorer:
 
         Args:
             photographs: any mixture of paths, files' bytes, PIL images and arrays ``(H, W)``, ``(H, W, 3)`` or
-                ``(H, W, 4)``, uint8, uint16 or float in [0, 1].
+                ``(H, W, 4)``, uint8, uint16 or float in [0, 1]; an array ``(N, H, W)`` or ``(N, H, W, 3)`` is ``N``.
             heat_maps: ``evidence``, how far each place is from genuine images, in their deviations, which exceed 2 in
                 some cell of many genuine ones; ``distance``, in [0, 2], how far patches, less the average of their
                 image, are from genuine ones.
@@ -113,8 +113,8 @@ class Scorer:
 
 def _is_one(photographs: object) -> bool:
     """Whether this is a photograph where a list of them is due; an array of grey ones ``(N, H, W)`` is a list."""
-    shape: tuple[int, ...] = getattr(photographs, "shape", ())
-    one_array = len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3, 4))
+    shape: tuple[int, ...] | None = getattr(photographs, "shape", None)
+    one_array = shape is not None and (len(shape) in (0, 2) or (len(shape) == 3 and shape[-1] in (1, 3, 4)))
     return one_array or isinstance(photographs, str | bytes | Path | Image.Image)
 
 

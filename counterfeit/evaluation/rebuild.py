@@ -30,10 +30,9 @@ def rebuild_comparison(run: Path) -> Comparison:
     predictions = read_predictions(run)
     before = _read_comparison(run / "comparison.json")
     if missing := _missing(config, predictions):
-        stages = ("detector", "compare", "report") if (run / "report.html").exists() else ()
         raise UserError(
             f"the run {run} is not complete: no predictions of {missing[0]}"
-            f"{f' and {len(missing) - 1} more' if missing[1:] else ''}; continue it: {continuing(run, *stages)}"
+            f"{f' and {len(missing) - 1} more' if missing[1:] else ''}; continue it: {continuing(run)}"
         )
     arms = list(dict.fromkeys(predictions["arm"].to_pylist()))
     comparison = compare(

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-import pyarrow.parquet as pq
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.strategies import SingleDeviceStrategy
@@ -11,6 +10,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from counterfeit.data.datamodule import ProductData
 from counterfeit.detector.train import STEPS_PER_EPOCH
 from counterfeit.errors import UserError
+from counterfeit.evaluation.predictions import read_parquet
 from counterfeit.experiment.folder import RunFolder
 from counterfeit.experiment.settings import ExperimentSettings
 from counterfeit.options import check_seed
@@ -57,7 +57,7 @@ def check_same_photographs(folder: RunFolder, data: ProductData) -> None:
     """
     if not folder.manifest.is_file():
         return
-    written = pq.ParquetFile(folder.manifest).read(["path", "sha256"]).to_pydict()
+    written = read_parquet(folder.manifest, ["path", "sha256"]).to_pydict()
     if (written["path"], written["sha256"]) != (data.photos.path.tolist(), data.photos.sha256.tolist()):
         raise UserError(
             f"there are other photographs in {data.folder} than {folder.manifest} names: give all machines the same"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from counterfeit.backbone import Backbone, Embedder
 from counterfeit.data.transforms import augment
 from counterfeit.detector import Detector, TrainingSet, train_detector
-from counterfeit.detector.finetune import TuningSet, finetune
+from counterfeit.detector.finetune import BackboneTuning, TuningSet, finetune
 from counterfeit.experiment.calibration import calibrate, validation_parts
 from counterfeit.experiment.oracle import more_counterfeits
 from counterfeit.experiment.seed import Seed
@@ -53,7 +53,8 @@ def tune(
 
     torch.manual_seed(seed.number)  # anew: how much was drawn before depends on what was read back
     tuned = make_detector()
-    tuned.backbone = finetune(detector, make_trainer(), images, view, seed.number)
+    tuning = BackboneTuning(detector.backbone, int(detector.hparams["unfreeze"]), detector.image_heads.std)
+    tuned.backbone = finetune(tuning, make_trainer(), images, view, seed.number)
     again = replace(seed, embedder=tuned_embedder(seed, tuned.backbone))
     training = training_set(again)
     train_detector(tuned, make_trainer(), training, seed.number, copies=again.copies)

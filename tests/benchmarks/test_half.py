@@ -22,8 +22,16 @@ def test_the_table_has_each_set_and_all_and_says_what_half_of_the_images_lose():
     assert len(lines) == 2 + 3 * 2
     row = {tuple(line.split(" | ")[:2]): line.split(" | ")[2:] for line in lines[2:]}
     assert row["| " + RANDOM, "labels"][0].startswith("-") and row["| real", "labels"][0].startswith("+")
-    several = grid | {("magnetic_tile", 8): grid["labels", 8], ("print_scan_codes", 8): grid["labels", 8]}
-    assert len(table(several).splitlines()) == 2 + 3 * 6  # all, all real ones, all but codes, and each
+    assert row["| " + RANDOM, "labels"] == row["| " + RANDOM, "all"]
+    codes = measure({8: predictions(shifts | {HALF: 2.5})}, RESAMPLES, 0)[8]
+    several = table(grid | {("magnetic_tile", 8): grid["labels", 8], ("print_scan_codes", 8): codes}).splitlines()
+    assert len(several) == 2 + 3 * 6  # all, all real ones, all but codes, and each
+    estimate = {tuple(line.split(" | ")[:2]): float(line.split(" | ")[2].split()[0]) for line in several[2:]}
+    alone, codes_alone = estimate["| " + RANDOM, "labels"], estimate["| " + RANDOM, "print_scan_codes"]
+    assert alone < -1 < codes_alone
+    assert estimate["| " + RANDOM, "all but codes"] == pytest.approx(alone)
+    assert estimate["| " + RANDOM, "all real ones"] == pytest.approx((alone + codes_alone) / 2, abs=0.1)
+    assert estimate["| " + RANDOM, "all"] == pytest.approx((2 * alone + codes_alone) / 3, abs=0.1)
 
 
 def test_generators_and_the_arm_without_images_are_taken_over_once(tmp_path):

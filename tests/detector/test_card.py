@@ -54,9 +54,15 @@ def test_what_to_do_about_a_damaged_card_fits_what_the_folder_is(tmp_path: Path)
     with pytest.raises(UserError, match="; export the run again"):
         read_card(folder)
     (folder / "config.yaml").touch()
-    with pytest.raises(
-        UserError, match=r"fit --config '.*/my run/config.yaml' --out '.*/my run' --stages '\[compare]'$"
-    ):
+    command = "fit --config '.*/my run/config.yaml' --out '.*/my run'"
+    with pytest.raises(UserError, match=rf"; write it anew: .*{command}$"):
+        read_card(folder)
+    (folder / "report.html").touch()  # a finished run goes on with named stages only
+    staged = rf"{command} --stages '\[detector,compare,report]'$"
+    with pytest.raises(UserError, match=rf"; write it anew: .*{staged}"):
+        read_card(folder)
+    (folder / "detector.json").unlink()
+    with pytest.raises(UserError, match=rf"did not finish its detector; continue it: .*{staged}"):
         read_card(folder)
 
 

@@ -39,9 +39,9 @@ def same(pixels: np.ndarray, seed: int) -> np.ndarray:
     return pixels
 
 
-def trainer(epochs: int = 1) -> pl.Trainer:
+def trainer(**others: int) -> pl.Trainer:
     return pl.Trainer(
-        max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        max_epochs=1, **others, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, accelerator="cpu",
     )  # fmt: skip
 
@@ -54,6 +54,10 @@ def detector(stages: int) -> Detector:
     return made
 
 
+def tuning_of(made: Detector, stages: int) -> BackboneTuning:
+    return BackboneTuning(made.backbone, stages, made.image_heads.std)
+
+
 def loss(tuning: BackboneTuning) -> float:
     batch = PixelBatches(images(), same, seed=9).draw(np.random.default_rng(9))
     with torch.inference_mode():
@@ -63,7 +67,7 @@ def loss(tuning: BackboneTuning) -> float:
 @pytest.fixture(scope="module")
 def tuned() -> tuple[Detector, BackboneTuning, BackboneTuning]:
     before = detector(2)
-    tuning = BackboneTuning(before.backbone, 2, before.image_heads.std)
+    tuning = tuning_of(before, 2)
     start = copy.deepcopy(tuning)
     trainer().fit(tuning, DataLoader(PixelBatches(images(), same, seed=0), batch_size=None))
     return before, start, tuning
@@ -98,7 +102,7 @@ def test_neither_the_detector_nor_the_shared_backbone_is_touched(
 
 def test_a_tuned_detector_scores_the_same_after_reloading_and_leaves_others_alone() -> None:
     saved = detector(1)
-    saved.backbone = finetune(saved, trainer(), images(), same, seed=0)
+    saved.backbone = finetune(tuning_of(saved, 1), trainer(), images(), same, seed=0)
     torch.nn.init.normal_(saved.image_heads.weight)
     assert not any(parameter.requires_grad for parameter in saved.backbone.parameters())
     state = save({name: value.contiguous() for name, value in saved.state_dict().items()})
@@ -114,15 +118,17 @@ def test_a_tuned_detector_scores_the_same_after_reloading_and_leaves_others_alon
 
 @pytest.mark.slow
 def test_both_seeds_decide_the_result() -> None:
-    def tuned(seed: int) -> dict[str, torch.Tensor]:
+    def tuned(seed: int, of_torch: int) -> torch.Tensor:
         made = detector(1)
-        torch.manual_seed(7)  # dropout
-        return finetune(made, trainer(), images(), same, seed).state_dict()
+        torch.manual_seed(0)  # the layer's bias
+        tuning = tuning_of(made, 1)
+        torch.manual_seed(of_torch)  # dropout
+        return finetune(tuning, trainer(), images(), same, seed).state_dict()["network.conv_head.weight"]
 
-    first, again, other = tuned(0), tuned(0), tuned(1)
-    name = "network.conv_head.weight"
-    assert torch.equal(first[name], again[name])
-    assert not torch.equal(first[name], other[name])
+    first, again, other_batches, other_dropout = tuned(0, 7), tuned(0, 7), tuned(1, 7), tuned(0, 8)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other_batches)
+    assert not torch.equal(first, other_dropout)
 
 
 def test_batches_hold_augmented_views() -> None:
@@ -133,11 +139,15 @@ def test_batches_hold_augmented_views() -> None:
 
 
 def test_steps_are_counted_on_the_progress_bar() -> None:
-    bar, training = Progress(disable=True), trainer()
+    bar, training = Progress(disable=True), trainer(accumulate_grad_batches=2)
     training.callbacks.append(Steps(bar, "tuning"))
-    tuning = BackboneTuning(load_backbone(), 1, torch.ones(load_backbone().pooled_features))
-    training.fit(tuning, DataLoader(PixelBatches(images(), same, seed=0), batch_size=None))
-    assert bar.tasks[0].completed == bar.tasks[0].total == STEPS_PER_EPOCH
+    training.fit(tuning_of(detector(1), 1), DataLoader(PixelBatches(images(), same, seed=0), batch_size=None))
+    assert bar.tasks[0].completed == bar.tasks[0].total == STEPS_PER_EPOCH / 2
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_few_steps_are_trained_too(steps: int) -> None:
+    finetune(tuning_of(detector(1), 1), trainer(max_steps=steps), images(), same, seed=0)
 
 
 def test_before_training_no_image_is_suspect() -> None:

@@ -154,7 +154,7 @@ def test_scores_are_in_the_order_given_across_batches(scorer: Scorer) -> None:
 
 
 @pytest.mark.parametrize(
-    "one", ["photograph.png", Path("photograph.png"), b"bytes", grey(9), np.zeros((9, 9)), np.zeros((9, 9, 3))]
+    "one", ["photograph.png", Path("photograph.png"), b"bytes", grey(9), *map(np.zeros, [(), (9, 9), (9, 9, 3)])]
 )
 def test_one_photograph_where_a_list_is_due_is_refused(scorer: Scorer, one: object) -> None:
     with pytest.raises(UserError, match="no list of photographs"):
